@@ -1,0 +1,90 @@
+// Everything a user can ask of the control plane, one method per verb. The HTTP layer calls this and nothing else.
+
+import type { Cluster, ClusterJoinToken } from "../spec/cluster.ts";
+import type {
+  CreateDatabaseRequest,
+  CreateDatabaseResponse,
+  Database,
+  DatabaseSummary,
+  DeleteDatabaseResponse,
+  UpdateDatabaseRequest,
+  UpdateDatabaseResponse,
+} from "../spec/database.ts";
+import type { Host } from "../spec/host.ts";
+import type { PlanView } from "../spec/plan-view.ts";
+import type { Task, TaskLog, TaskScope } from "../spec/task.ts";
+
+export interface TaskPage {
+  readonly afterTaskId?: string;
+  /** 0 or absent = no limit */
+  readonly limit?: number;
+  readonly order: "asc" | "desc";
+}
+
+export interface LogPage {
+  readonly afterEntryId?: string;
+  /** Newest entries only; 0 or absent = no limit */
+  readonly limit?: number;
+}
+
+/** One entry of a followed log, with the id to continue after. */
+export interface LogEvent {
+  readonly kind: "entry" | "end";
+  readonly entryId: string;
+  readonly timestamp: string;
+  readonly message: string;
+  readonly fields?: Readonly<Record<string, unknown>>;
+  /** On "end": the task's final status. */
+  readonly status?: string;
+}
+
+/** All methods throw OperationError (operations/errors.ts) for declared errors. */
+export interface Operations {
+  initialised(): boolean;
+  initCluster(clusterId?: string): Promise<ClusterJoinToken>;
+  getCluster(): Promise<Cluster>;
+  joinToken(): Promise<ClusterJoinToken>;
+  listHosts(): Promise<readonly Host[]>;
+  getHost(hostId: string): Promise<Host>;
+  listDatabases(): Promise<readonly DatabaseSummary[]>;
+  getDatabase(databaseId: string): Promise<Database>;
+  createDatabase(
+    request: CreateDatabaseRequest,
+    idempotencyKey?: string,
+  ): Promise<CreateDatabaseResponse>;
+  planCreate(request: CreateDatabaseRequest): Promise<PlanView>;
+  updateDatabase(
+    databaseId: string,
+    request: UpdateDatabaseRequest,
+    forceUpdate: boolean,
+  ): Promise<UpdateDatabaseResponse>;
+  planUpdate(
+    databaseId: string,
+    request: UpdateDatabaseRequest,
+    forceUpdate: boolean,
+  ): Promise<PlanView>;
+  deleteDatabase(databaseId: string, force: boolean): Promise<DeleteDatabaseResponse>;
+  planDelete(databaseId: string, force: boolean): Promise<PlanView>;
+  restartInstance(databaseId: string, instanceId: string, scheduledAt?: string): Promise<Task>;
+  stopInstance(databaseId: string, instanceId: string, force: boolean): Promise<Task>;
+  startInstance(databaseId: string, instanceId: string, force: boolean): Promise<Task>;
+  /** Without scope: all tasks, newest first by default. */
+  listTasks(
+    scope: TaskScope | undefined,
+    entityId: string | undefined,
+    page: TaskPage,
+  ): Promise<readonly Task[]>;
+  getTask(scope: TaskScope, entityId: string, taskId: string): Promise<Task>;
+  taskLog(scope: TaskScope, entityId: string, taskId: string, page: LogPage): Promise<TaskLog>;
+  /** Entries as they come, ending with one "end" event when the task is final. */
+  followTaskLog(
+    scope: TaskScope,
+    entityId: string,
+    taskId: string,
+    afterEntryId: string | undefined,
+    signal: AbortSignal,
+  ): AsyncIterable<LogEvent>;
+  cancelTask(databaseId: string, taskId: string): Promise<Task>;
+  /** Ready to serve: the store answers. Returns what is not ready. */
+  readiness(): Promise<readonly string[]>;
+}

@@ -1,0 +1,203 @@
+// All tables of the store. Times are milliseconds made by the caller; ids are made by the caller;
+// nothing is deleted by cascade. Every field has one writer, named at the table.
+import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
+
+/** One row, written by init. `ca_key` is sealed with the cluster key. */
+export const cluster = sqliteTable("cluster", {
+  singleton: integer("singleton").primaryKey(),
+  id: text("id").notNull(),
+  caCertificate: text("ca_certificate").notNull(),
+  caKey: text("ca_key").notNull(),
+  joinToken: text("join_token").notNull(),
+  createdAtMs: integer("created_at_ms").notNull(),
+});
+
+/** Bumped in every commit; polled to notice changes. One row. */
+export const changes = sqliteTable("changes", {
+  singleton: integer("singleton").primaryKey(),
+  version: integer("version").notNull(),
+});
+
+/** Operation ids of mutating requests, so that a repeated request is harmless. Pruned by age. */
+export const operationsLog = sqliteTable("operations_log", {
+  id: text("id").primaryKey(),
+  atMs: integer("at_ms").notNull(),
+});
+
+/** Written by the host's own server at start. `record` is a HostRecord as JSON. */
+export const hosts = sqliteTable("hosts", {
+  id: text("id").primaryKey(),
+  generation: integer("generation").notNull(),
+  record: text("record").notNull(),
+  createdAtMs: integer("created_at_ms").notNull(),
+  updatedAtMs: integer("updated_at_ms").notNull(),
+});
+
+/** Written by the host's own server every hostReportIntervalMs. */
+export const hostStatuses = sqliteTable("host_statuses", {
+  hostId: text("host_id").primaryKey(),
+  status: text("status").notNull(),
+  updatedAtMs: integer("updated_at_ms").notNull(),
+});
+
+/** `spec` (JSON, secrets sealed) and `generation`: operations. `state`: operations at acceptance, the worker at the end. */
+export const databases = sqliteTable("databases", {
+  id: text("id").primaryKey(),
+  tenantId: text("tenant_id"),
+  generation: integer("generation").notNull(),
+  state: text("state").notNull(),
+  /** 0 until it was available for the first time; scripts run only while it is 0. */
+  wasAvailable: integer("was_available").notNull(),
+  spec: text("spec").notNull(),
+  createdAtMs: integer("created_at_ms").notNull(),
+  updatedAtMs: integer("updated_at_ms").notNull(),
+});
+
+/** `config` (InstanceConfig as JSON), `state`, `error`: the worker (state also operations at acceptance). */
+export const instances = sqliteTable(
+  "instances",
+  {
+    id: text("id").primaryKey(),
+    databaseId: text("database_id").notNull(),
+    nodeName: text("node_name").notNull(),
+    hostId: text("host_id").notNull(),
+    state: text("state").notNull(),
+    error: text("error"),
+    config: text("config"),
+    /** Highest generation ever written to `config`; a smaller one is refused. */
+    generation: integer("generation").notNull(),
+    createdAtMs: integer("created_at_ms").notNull(),
+    updatedAtMs: integer("updated_at_ms").notNull(),
+  },
+  (table) => [index("instances_by_database").on(table.databaseId)],
+);
+
+/** InstanceReport as JSON; written by the keeper only. */
+export const instanceReports = sqliteTable("instance_reports", {
+  instanceId: text("instance_id").primaryKey(),
+  report: text("report").notNull(),
+  updatedAtMs: integer("updated_at_ms").notNull(),
+});
+
+/** KeeperRequest as JSON; made by a step, answered by the keeper. The payload is emptied with the answer. */
+export const keeperRequests = sqliteTable(
+  "keeper_requests",
+  {
+    /** `<task id>:<step id>`; a repeated step finds its own earlier request. */
+    id: text("id").primaryKey(),
+    instanceId: text("instance_id").notNull(),
+    generation: integer("generation").notNull(),
+    payload: text("payload").notNull(),
+    state: text("state").notNull(),
+    answer: text("answer"),
+    createdAtMs: integer("created_at_ms").notNull(),
+    finishedAtMs: integer("finished_at_ms"),
+  },
+  (table) => [index("keeper_requests_by_instance").on(table.instanceId, table.state)],
+);
+
+/** StoredResource as JSON; written by the worker as steps finish. */
+export const resources = sqliteTable(
+  "resources",
+  {
+    databaseId: text("database_id").notNull(),
+    key: text("key").notNull(),
+    resource: text("resource").notNull(),
+    updatedAtMs: integer("updated_at_ms").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.databaseId, table.key] })],
+);
+
+/** Ports taken on a host, fixed and random; written together with the spec that needs them. */
+export const ports = sqliteTable(
+  "ports",
+  {
+    hostId: text("host_id").notNull(),
+    port: integer("port").notNull(),
+    databaseId: text("database_id").notNull(),
+    instanceId: text("instance_id").notNull(),
+    /** "postgres" or "rest" */
+    purpose: text("purpose").notNull(),
+    /** 1 = allocated for a requested 0 */
+    random: integer("random").notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.hostId, table.port] }),
+    index("ports_by_database").on(table.databaseId),
+  ],
+);
+
+/** Made by operations; `status`, times, `error`: the worker, except `canceling`, which a cancel request sets. Kept after its database is gone. */
+export const tasks = sqliteTable(
+  "tasks",
+  {
+    id: text("id").primaryKey(),
+    scope: text("scope").notNull(),
+    entityId: text("entity_id").notNull(),
+    databaseId: text("database_id"),
+    nodeName: text("node_name"),
+    instanceId: text("instance_id"),
+    hostId: text("host_id"),
+    parentId: text("parent_id"),
+    type: text("type").notNull(),
+    status: text("status").notNull(),
+    error: text("error"),
+    plan: text("plan").notNull(),
+    /** Epoch of the worker that runs it; 0 = not claimed. */
+    epoch: integer("epoch").notNull(),
+    createdAtMs: integer("created_at_ms").notNull(),
+    startedAtMs: integer("started_at_ms"),
+    completedAtMs: integer("completed_at_ms"),
+  },
+  (table) => [
+    index("tasks_by_entity").on(table.scope, table.entityId, table.id),
+    index("tasks_by_status").on(table.status),
+  ],
+);
+
+/** Progress of the steps of a task; written by the worker. No row = not started. */
+export const taskSteps = sqliteTable(
+  "task_steps",
+  {
+    taskId: text("task_id").notNull(),
+    stepId: text("step_id").notNull(),
+    /** running | done | failed */
+    state: text("state").notNull(),
+    attempts: integer("attempts").notNull(),
+    error: text("error"),
+    startedAtMs: integer("started_at_ms").notNull(),
+    finishedAtMs: integer("finished_at_ms"),
+  },
+  (table) => [primaryKey({ columns: [table.taskId, table.stepId] })],
+);
+
+/** Append-only; entry ids are UUIDv7 and order the log. */
+export const taskLog = sqliteTable(
+  "task_log",
+  {
+    taskId: text("task_id").notNull(),
+    entryId: text("entry_id").notNull(),
+    atMs: integer("at_ms").notNull(),
+    message: text("message").notNull(),
+    fields: text("fields").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.taskId, table.entryId] })],
+);
+
+/** Who may run tasks; compare-and-set on (epoch, seq). One row. */
+export const workerLease = sqliteTable("worker_lease", {
+  singleton: integer("singleton").primaryKey(),
+  epoch: integer("epoch").notNull(),
+  seq: integer("seq").notNull(),
+  holder: text("holder").notNull(),
+  incarnation: text("incarnation").notNull(),
+  ttlMs: integer("ttl_ms").notNull(),
+});
+
+/** Answers to requests with an Idempotency-Key; pruned by age. */
+export const idempotencyKeys = sqliteTable("idempotency_keys", {
+  key: text("key").primaryKey(),
+  requestHash: text("request_hash").notNull(),
+  response: text("response").notNull(),
+  atMs: integer("at_ms").notNull(),
+});
