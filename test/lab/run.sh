@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Runs the lab's tests in a box: run.sh [bun test arguments]. Builds the image first when it is not there.
+# Prints why and exits 75 when this machine cannot host a lab.
+set -euo pipefail
+here=$(dirname "$(readlink -f "$0")")
+if [ "$(id -u)" != 0 ]; then echo "lab: needs root"; exit 75; fi
+if ! unshare --net --mount --pid --fork true 2>/dev/null; then echo "lab: this machine does not allow namespaces"; exit 75; fi
+need=()
+for pair in nft:nftables ip:iproute2 debootstrap:debootstrap; do command -v "${pair%%:*}" >/dev/null || need+=("${pair##*:}"); done
+if [ ${#need[@]} -gt 0 ]; then apt-get install -y -q --no-install-recommends "${need[@]}" >&2; fi
+PGHERD_LAB_IMAGE=$("$here/image.sh"); export PGHERD_LAB_IMAGE
+PGHERD_LAB_DIRECTORY=$(mktemp -d /var/tmp/pgherd-lab-XXXXXX); export PGHERD_LAB_DIRECTORY
+PGHERD_BOX_CGROUP=v2; if [ -d /sys/fs/cgroup/memory ]; then PGHERD_BOX_CGROUP=v1; fi; export PGHERD_BOX_CGROUP
+clean() {
+  rm -rf "$PGHERD_LAB_DIRECTORY"
+  find /sys/fs/cgroup -depth -type d -path '*/lab-*' -exec rmdir {} \; 2>/dev/null || true
+}
+trap clean EXIT
+timeout -s KILL "${PGHERD_LAB_SECONDS:-900}" "$here/box.sh" bun test "${@:-$here}"
