@@ -1,0 +1,186 @@
+// Every named schema of the API, for the document that describes it.
+import type { TSchema } from "@sinclair/typebox";
+import { APIError, FieldError, FrameworkError } from "./api-error.ts";
+import {
+  BackupConfigSpec,
+  BackupOptions,
+  BackupRepositorySpec,
+  BackupScheduleSpec,
+  RestoreConfigSpec,
+  RestoreRepositorySpec,
+} from "./backup-spec.ts";
+import {
+  Cluster,
+  ClusterCredentials,
+  ClusterJoinOptions,
+  ClusterJoinRequest,
+  ClusterJoinToken,
+  ClusterStatus,
+  EtcdClusterMember,
+} from "./cluster.ts";
+import {
+  ApplyUpgradeRequest,
+  ApplyUpgradeResponse,
+  AvailableUpgrade,
+  CreateDatabaseRequest,
+  CreateDatabaseResponse,
+  Database,
+  DatabaseSummary,
+  DeleteDatabaseResponse,
+  ListDatabasesResponse,
+  RestoreDatabaseRequest,
+  RestoreDatabaseResponse,
+  UpdateDatabaseRequest,
+  UpdateDatabaseResponse,
+} from "./database.ts";
+import {
+  DatabaseNodeSpec,
+  DatabaseScripts,
+  DatabaseSpec,
+  DatabaseUserSpec,
+  SQLScript,
+} from "./database-spec.ts";
+import {
+  ComponentStatus,
+  Host,
+  HostCohort,
+  HostStatus,
+  ListHostsResponse,
+  PgEdgeVersion,
+} from "./host.ts";
+import {
+  HealthCheckResult,
+  Instance,
+  InstanceConnectionInfo,
+  InstancePostgresStatus,
+  InstanceSpockStatus,
+  InstanceSubscription,
+  PortMapping,
+  ServiceInstance,
+  ServiceInstanceStatus,
+} from "./instance.ts";
+import { PlanChange, PlanStep, PlanView } from "./plan-view.ts";
+import {
+  BackupDatabaseNodeResponse,
+  FailoverDatabaseNodeRequest2,
+  FailoverDatabaseNodeResponse,
+  RemoveHostResponse,
+  RestartInstanceRequest,
+  RestartInstanceResponse,
+  StartInstanceResponse,
+  StopInstanceResponse,
+  SwitchoverDatabaseNodeRequestBody,
+  SwitchoverDatabaseNodeResponse,
+} from "./requests.ts";
+import {
+  DatabaseConnection,
+  ExtraNetworkSpec,
+  ExtraVolumesSpec,
+  OrchestratorOpts,
+  ServiceSpec,
+  SwarmOpts,
+} from "./service-spec.ts";
+import {
+  ListDatabaseTasksResponse,
+  ListHostTasksResponse,
+  ListTasksResponse,
+  Task,
+  TaskLog,
+  TaskLogEntry,
+} from "./task.ts";
+import { VersionInfo } from "./version-info.ts";
+
+/** Named as in the document. */
+export const apiModels = {
+  APIError,
+  ApplyUpgradeRequest,
+  ApplyUpgradeResponse,
+  AvailableUpgrade,
+  BackupConfigSpec,
+  BackupDatabaseNodeResponse,
+  BackupOptions,
+  BackupRepositorySpec,
+  BackupScheduleSpec,
+  Cluster,
+  ClusterCredentials,
+  ClusterJoinOptions,
+  ClusterJoinRequest,
+  ClusterJoinToken,
+  ClusterStatus,
+  ComponentStatus,
+  CreateDatabaseRequest,
+  CreateDatabaseResponse,
+  Database,
+  DatabaseConnection,
+  DatabaseNodeSpec,
+  DatabaseScripts,
+  DatabaseSpec,
+  DatabaseSummary,
+  DatabaseUserSpec,
+  DeleteDatabaseResponse,
+  EtcdClusterMember,
+  ExtraNetworkSpec,
+  ExtraVolumesSpec,
+  FailoverDatabaseNodeRequest2,
+  FailoverDatabaseNodeResponse,
+  FieldError,
+  FrameworkError,
+  HealthCheckResult,
+  Host,
+  HostCohort,
+  HostStatus,
+  Instance,
+  InstanceConnectionInfo,
+  InstancePostgresStatus,
+  InstanceSpockStatus,
+  InstanceSubscription,
+  ListDatabaseTasksResponse,
+  ListDatabasesResponse,
+  ListHostTasksResponse,
+  ListHostsResponse,
+  ListTasksResponse,
+  OrchestratorOpts,
+  PgEdgeVersion,
+  PlanChange,
+  PlanStep,
+  PlanView,
+  PortMapping,
+  RemoveHostResponse,
+  RestartInstanceRequest,
+  RestartInstanceResponse,
+  RestoreConfigSpec,
+  RestoreDatabaseRequest,
+  RestoreDatabaseResponse,
+  RestoreRepositorySpec,
+  SQLScript,
+  ServiceInstance,
+  ServiceInstanceStatus,
+  ServiceSpec,
+  StartInstanceResponse,
+  StopInstanceResponse,
+  SwarmOpts,
+  SwitchoverDatabaseNodeRequestBody,
+  SwitchoverDatabaseNodeResponse,
+  Task,
+  TaskLog,
+  TaskLogEntry,
+  UpdateDatabaseRequest,
+  UpdateDatabaseResponse,
+  VersionInfo,
+} as const;
+
+const names: ReadonlyMap<unknown, string> = new Map(
+  Object.entries(apiModels).map(([name, schema]) => [identity(schema), name]),
+);
+
+/**
+ * Name of the component that a schema is a use of. `Type.Optional` copies the schema it wraps, but
+ * not what is inside, so the inside is what is compared.
+ */
+export function modelNameOf(schema: TSchema): string | undefined {
+  return names.get(identity(schema));
+}
+
+function identity(schema: TSchema): unknown {
+  return schema.properties ?? schema.items;
+}
