@@ -1,0 +1,171 @@
+// Plays the keepers of all instances against a store: applies configurations, reports, answers
+// requests. A test makes one of them fail, stall or die. Nothing here knows of PostgreSQL.
+import { and, asc, eq, isNotNull } from "drizzle-orm";
+import type { SqliteRemoteDatabase } from "drizzle-orm/sqlite-proxy";
+import type { Clock } from "../../src/base/clock.ts";
+import { isAbort } from "../../src/base/errors.ts";
+import type {
+  InstanceConfig,
+  InstanceReport,
+  KeeperAnswer,
+  KeeperRequest,
+} from "../../src/spec/instance-config.ts";
+import type * as schema from "../../src/store/schema.ts";
+import { instanceReports, instances, keeperRequests } from "../../src/store/schema.ts";
+import type { Query } from "../../src/store/statement.ts";
+
+/**
+ * healthy: does what it is asked. failing: reports an error and refuses every request.
+ * stalled: reports, but neither applies nor answers. dead: does nothing at all.
+ */
+export type FakeKeeperMode = "healthy" | "failing" | "stalled" | "dead";
+
+interface KeeperStore {
+  readonly db: Pick<SqliteRemoteDatabase<typeof schema>, "select" | "insert" | "update">;
+  commit(change: {
+    readonly opId: string;
+    readonly guards: readonly never[];
+    readonly statements: readonly Query[];
+  }): Promise<unknown>;
+}
+
+/** All fake keepers of a test. An instance's keeper is healthy until told otherwise. */
+export class FakeKeepers {
+  /** Requests carried out, in order: `<instance id> <kind>`. */
+  readonly answered: string[] = [];
+  readonly #store: KeeperStore;
+  readonly #clock: Clock;
+  readonly #exists: (instanceId: string) => boolean;
+  readonly #modes = new Map<string, FakeKeeperMode>();
+  readonly #applied = new Map<string, number>();
+  #commits = 0;
+
+  /** `exists` tells whether the driver runs a keeper of this instance; without it every instance has one. */
+  constructor(
+    store: KeeperStore,
+    clock: Clock,
+    exists: (instanceId: string) => boolean = () => true,
+  ) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#exists = exists;
+  }
+
+  /** Changes how the keeper of one instance behaves from the next pass on. */
+  set(instanceId: string, mode: FakeKeeperMode): void {
+    this.#modes.set(instanceId, mode);
+  }
+
+  /** Passes over all instances until the signal aborts. */
+  async run(signal: AbortSignal, pauseMs = 5): Promise<void> {
+    try {
+      while (!signal.aborted) {
+        await this.pass();
+        await this.#clock.sleep(pauseMs, signal);
+      }
+    } catch (error) {
+      if (!signal.aborted && !isAbort(error)) throw error;
+    }
+  }
+
+  /** Lets every keeper look once at its configuration and its requests. */
+  async pass(): Promise<void> {
+    const rows = await this.#store.db
+      .select({ id: instances.id, config: instances.config })
+      .from(instances)
+      .where(isNotNull(instances.config));
+    for (const { id, config } of rows) {
+      const mode = this.#modes.get(id) ?? "healthy";
+      if (config === null || mode === "dead" || !this.#exists(id)) continue;
+      // The column is written by the worker only, always from an InstanceConfig.
+      const wanted = JSON.parse(config) as InstanceConfig;
+      await this.#report(wanted, mode);
+      if (mode !== "stalled") await this.#answer(wanted, mode);
+    }
+  }
+
+  async #report(config: InstanceConfig, mode: FakeKeeperMode): Promise<void> {
+    if (mode === "healthy") this.#applied.set(config.instance_id, config.generation);
+    const report = renderReport(
+      config,
+      mode,
+      this.#applied.get(config.instance_id) ?? 0,
+      this.#clock.nowMs(),
+    );
+    const row = { report: JSON.stringify(report), updatedAtMs: report.observed_at_ms };
+    await this.#commit(
+      this.#store.db
+        .insert(instanceReports)
+        .values({ instanceId: config.instance_id, ...row })
+        .onConflictDoUpdate({ target: instanceReports.instanceId, set: row })
+        .toSQL(),
+    );
+  }
+
+  async #answer(config: InstanceConfig, mode: FakeKeeperMode): Promise<void> {
+    const open = await this.#store.db
+      .select({ id: keeperRequests.id, payload: keeperRequests.payload })
+      .from(keeperRequests)
+      .where(
+        and(eq(keeperRequests.instanceId, config.instance_id), eq(keeperRequests.state, PENDING)),
+      )
+      .orderBy(asc(keeperRequests.createdAtMs));
+    for (const { id, payload } of open) {
+      // The column is written by steps only, always from a KeeperRequest.
+      const { kind } = JSON.parse(payload) as KeeperRequest;
+      const answer: KeeperAnswer =
+        mode === "failing" ? { ok: false, detail: FAILURE } : { ok: true, detail: `${kind} done` };
+      this.answered.push(`${config.instance_id} ${kind}`);
+      await this.#commit(
+        this.#store.db
+          .update(keeperRequests)
+          .set({
+            state: DONE,
+            answer: JSON.stringify(answer),
+            payload: "",
+            finishedAtMs: this.#clock.nowMs(),
+          })
+          .where(eq(keeperRequests.id, id))
+          .toSQL(),
+      );
+    }
+  }
+
+  async #commit(statement: Query): Promise<void> {
+    this.#commits += 1;
+    await this.#store.commit({
+      opId: `fake-keepers-${this.#commits}`,
+      guards: [],
+      statements: [statement],
+    });
+  }
+}
+
+const PENDING = "pending";
+const DONE = "done";
+const FAILURE = "the fake keeper was told to fail";
+
+function renderReport(
+  config: InstanceConfig,
+  mode: FakeKeeperMode,
+  appliedGeneration: number,
+  nowMs: number,
+): InstanceReport {
+  const running = config.run === "running" && appliedGeneration > 0;
+  return {
+    instance_id: config.instance_id,
+    incarnation: "fake",
+    observed_at_ms: nowMs,
+    postgres_state: running ? "running" : "stopped",
+    role: running ? "primary" : "uninitialized",
+    postgres_version: `${config.postgres_major}.0`,
+    system_identifier: "7000000000000000001",
+    timeline: 1,
+    lsn: "0/3000060",
+    pending_restart: false,
+    pending_restart_settings: [],
+    applied_generation: appliedGeneration,
+    ...(mode === "failing" ? { error: FAILURE } : {}),
+    decision: running ? "the configuration is in effect" : "nothing runs",
+  };
+}
