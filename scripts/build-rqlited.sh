@@ -38,7 +38,7 @@ ensure_go() {
   else
     use_toolchain_module || true
   fi
-  (cd "$MODULE" && go version >/dev/null 2>&1) && at_least "$(cd "$MODULE" && go env GOVERSION | sed 's/^go//')" "$needed" ||
+  at_least "$(cd "$MODULE" && go env GOVERSION 2>/dev/null | sed 's/^go//')" "$needed" ||
     die "no Go $needed could be had: install it, or set PGHERD_RQLITED_BINARY (see the head of $0)"
 }
 

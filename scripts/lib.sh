@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by the shell scripts of this project: find the cache, install what is missing, say what happens.
 # Meant to be sourced from bash with `set -euo pipefail`; changes nothing until a function is called.
 
@@ -67,7 +68,7 @@ ensure_dependencies() {
 # Directory with initdb and postgres of the newest PostgreSQL installed here (empty when there is none).
 postgres_bin() {
   local dir
-  for dir in $(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -t/ -k5 -rn); do
+  for dir in $(printf '%s\n' /usr/lib/postgresql/*/bin | sort -t/ -k5 -rn); do
     if [ -x "$dir/initdb" ] && [ -x "$dir/postgres" ]; then
       echo "$dir"
       return 0
