@@ -30,3 +30,53 @@ export const instanceReportStaleMs = 10_000;
 export const hostReportIntervalMs = 15_000;
 /** A host report older than this makes the host unreachable. */
 export const hostReportStaleMs = 30_000;
+/** Longest request to the store, in bytes. */
+export const storeRequestBytesMax = 16 * 1024 * 1024;
+/** Longest answer of the store, in bytes. */
+export const storeResponseBytesMax = 64 * 1024 * 1024;
+/** How often the change version of the store is looked at by one who waits. */
+export const changePollMs = 250;
+/** How long operation ids are remembered; far longer than any request is repeated. */
+export const operationsLogKeptMs = 6 * 3_600_000;
+/** How often an event stream says that it is still there. */
+export const eventStreamHeartbeatMs = 15_000;
+/** A connection on which nothing happens is closed after this; event streams are exempt. */
+export const httpIdleTimeoutSeconds = 240;
+/** Longest Idempotency-Key and X-Request-Id that are accepted, in characters. */
+export const requestKeyCharsMax = 128;
+/** Longest configuration file, in bytes. */
+export const configFileBytesMax = 1024 * 1024;
+/** A worker lease that nobody renewed for this long may be taken by another host. */
+export const workerLeaseTtlMs = 15_000;
+/** How often the holder renews it; it also stops this much before the end. */
+export const workerLeaseRenewMs = 4_000;
+/** How often a contender looks at it. */
+export const workerLeasePollMs = 1_000;
+/** Most tasks that run at once; each on another database. */
+export const taskConcurrencyMax = 64;
+/** How often the worker looks for tasks although nothing told it to. */
+export const taskSweepIntervalMs = 1_000;
+/** Shortest time between two looks for tasks. */
+export const taskSweepGapMs = 20;
+/** Tries of a step that fails in a way that may pass. */
+export const stepAttemptsMax = 3;
+/** How long a step may take to end after its signal aborted; then it counts as ended. */
+export const stepAbortGraceMs = 10_000;
+/** How often a waiting step looks again. */
+export const stepPollMs = 20;
+/** Longest time from a task log entry's making to its being readable. */
+export const taskLogFlushMs = 100;
+/** Most task log entries of one task that wait for the store; more drop the oldest. */
+export const taskLogPendingMax = 2_000;
+/** How long an instance may report the same error before its step gives up. */
+export const instanceErrorSettleMs = 10_000;
+/** How long a keeper gets to stop PostgreSQL before it is removed anyway. */
+export const instanceStopTimeoutMs = 60_000;
+/** How often certificates are looked at for rotation. */
+export const certificateCheckIntervalMs = 3_600_000;
+/** How long answers to requests with an Idempotency-Key are remembered. */
+export const idempotencyKeptMs = 24 * 3_600_000;
+/** How long answered keeper requests are kept. */
+export const keeperRequestsKeptMs = 24 * 3_600_000;
+/** How often old rows are removed from the store. */
+export const pruneIntervalMs = 600_000;

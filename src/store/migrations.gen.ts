@@ -9,4 +9,38 @@ export type Migration = {
   readonly statements: readonly string[];
 };
 
-export const migrations: readonly Migration[] = [];
+export const migrations: readonly Migration[] = [
+  {
+    "index": 1,
+    "name": "init",
+    "breaking": false,
+    "sha256": "35c88b5b1cdad96c93af91a39b58f0db9a6a8058244445f268731a6497e0311a",
+    "statements": [
+      "CREATE TABLE cluster (\n  singleton INTEGER PRIMARY KEY NOT NULL CHECK (singleton = 1),\n  id TEXT NOT NULL,\n  ca_certificate TEXT NOT NULL,\n  ca_key TEXT NOT NULL,\n  join_token TEXT NOT NULL,\n  created_at_ms INTEGER NOT NULL\n) STRICT",
+      "CREATE TABLE changes (\n  singleton INTEGER PRIMARY KEY NOT NULL CHECK (singleton = 1),\n  version INTEGER NOT NULL\n) STRICT",
+      "INSERT INTO changes (singleton, version) VALUES (1, 0)",
+      "CREATE TABLE operations_log (\n  id TEXT PRIMARY KEY NOT NULL,\n  at_ms INTEGER NOT NULL\n) STRICT",
+      "CREATE VIEW must (ok) AS SELECT 1 WHERE 0",
+      "CREATE TRIGGER must_be_one INSTEAD OF INSERT ON must WHEN NEW.ok IS NOT 1\nBEGIN\n  SELECT RAISE(ABORT, 'assert_failed');\nEND",
+      "CREATE TABLE hosts (\n  id TEXT PRIMARY KEY NOT NULL,\n  generation INTEGER NOT NULL,\n  record TEXT NOT NULL,\n  created_at_ms INTEGER NOT NULL,\n  updated_at_ms INTEGER NOT NULL\n) STRICT",
+      "CREATE TABLE host_statuses (\n  host_id TEXT PRIMARY KEY NOT NULL,\n  status TEXT NOT NULL,\n  updated_at_ms INTEGER NOT NULL\n) STRICT",
+      "CREATE TABLE databases (\n  id TEXT PRIMARY KEY NOT NULL,\n  tenant_id TEXT,\n  generation INTEGER NOT NULL,\n  state TEXT NOT NULL,\n  was_available INTEGER NOT NULL CHECK (was_available IN (0, 1)),\n  spec TEXT NOT NULL,\n  created_at_ms INTEGER NOT NULL,\n  updated_at_ms INTEGER NOT NULL\n) STRICT",
+      "CREATE TABLE instances (\n  id TEXT PRIMARY KEY NOT NULL,\n  database_id TEXT NOT NULL,\n  node_name TEXT NOT NULL,\n  host_id TEXT NOT NULL,\n  state TEXT NOT NULL,\n  error TEXT,\n  config TEXT,\n  generation INTEGER NOT NULL,\n  created_at_ms INTEGER NOT NULL,\n  updated_at_ms INTEGER NOT NULL\n) STRICT",
+      "CREATE INDEX instances_by_database ON instances (database_id)",
+      "CREATE TABLE instance_reports (\n  instance_id TEXT PRIMARY KEY NOT NULL,\n  report TEXT NOT NULL,\n  updated_at_ms INTEGER NOT NULL\n) STRICT",
+      "CREATE TABLE keeper_requests (\n  id TEXT PRIMARY KEY NOT NULL,\n  instance_id TEXT NOT NULL,\n  generation INTEGER NOT NULL,\n  payload TEXT NOT NULL,\n  state TEXT NOT NULL,\n  answer TEXT,\n  created_at_ms INTEGER NOT NULL,\n  finished_at_ms INTEGER\n) STRICT",
+      "CREATE INDEX keeper_requests_by_instance ON keeper_requests (instance_id, state)",
+      "CREATE TABLE resources (\n  database_id TEXT NOT NULL,\n  key TEXT NOT NULL,\n  resource TEXT NOT NULL,\n  updated_at_ms INTEGER NOT NULL,\n  PRIMARY KEY (database_id, key)\n) STRICT",
+      "CREATE TABLE ports (\n  host_id TEXT NOT NULL,\n  port INTEGER NOT NULL,\n  database_id TEXT NOT NULL,\n  instance_id TEXT NOT NULL,\n  purpose TEXT NOT NULL,\n  random INTEGER NOT NULL CHECK (random IN (0, 1)),\n  PRIMARY KEY (host_id, port)\n) STRICT",
+      "CREATE INDEX ports_by_database ON ports (database_id)",
+      "CREATE TABLE tasks (\n  id TEXT PRIMARY KEY NOT NULL,\n  scope TEXT NOT NULL,\n  entity_id TEXT NOT NULL,\n  database_id TEXT,\n  node_name TEXT,\n  instance_id TEXT,\n  host_id TEXT,\n  parent_id TEXT,\n  type TEXT NOT NULL,\n  status TEXT NOT NULL,\n  error TEXT,\n  plan TEXT NOT NULL,\n  epoch INTEGER NOT NULL,\n  created_at_ms INTEGER NOT NULL,\n  started_at_ms INTEGER,\n  completed_at_ms INTEGER\n) STRICT",
+      "CREATE INDEX tasks_by_entity ON tasks (scope, entity_id, id)",
+      "CREATE INDEX tasks_by_status ON tasks (status)",
+      "CREATE TABLE task_steps (\n  task_id TEXT NOT NULL,\n  step_id TEXT NOT NULL,\n  state TEXT NOT NULL,\n  attempts INTEGER NOT NULL,\n  error TEXT,\n  started_at_ms INTEGER NOT NULL,\n  finished_at_ms INTEGER,\n  PRIMARY KEY (task_id, step_id)\n) STRICT",
+      "CREATE TABLE task_log (\n  task_id TEXT NOT NULL,\n  entry_id TEXT NOT NULL,\n  at_ms INTEGER NOT NULL,\n  message TEXT NOT NULL,\n  fields TEXT NOT NULL,\n  PRIMARY KEY (task_id, entry_id)\n) STRICT",
+      "CREATE TABLE worker_lease (\n  singleton INTEGER PRIMARY KEY NOT NULL CHECK (singleton = 1),\n  epoch INTEGER NOT NULL,\n  seq INTEGER NOT NULL,\n  holder TEXT NOT NULL,\n  incarnation TEXT NOT NULL,\n  ttl_ms INTEGER NOT NULL\n) STRICT",
+      "INSERT INTO worker_lease (singleton, epoch, seq, holder, incarnation, ttl_ms) VALUES (1, 0, 0, '', '', 0)",
+      "CREATE TABLE idempotency_keys (\n  key TEXT PRIMARY KEY NOT NULL,\n  request_hash TEXT NOT NULL,\n  response TEXT NOT NULL,\n  at_ms INTEGER NOT NULL\n) STRICT"
+    ]
+  }
+];

@@ -1,0 +1,51 @@
+// What can go wrong between us and the store, as one error with a reason that callers branch on.
+import { AppError, type ErrorKind } from "../base/errors.ts";
+
+/**
+ * constraint: a row broke a rule of its table. conflict: a guard did not hold. no_leader, unavailable,
+ * timeout: not applied, try again later. unknown: a write that may or may not have been applied.
+ * auth: refused credentials. sql: a statement the store does not accept, our own mistake.
+ */
+export type StoreReason =
+  | "constraint"
+  | "conflict"
+  | "no_leader"
+  | "unavailable"
+  | "unknown"
+  | "auth"
+  | "timeout"
+  | "sql";
+
+/** An error of the store. The message holds neither parameters nor credentials. */
+export class StoreError extends AppError {
+  readonly reason: StoreReason;
+  /** Position of the statement that failed, when one did. */
+  readonly statement: number | undefined;
+
+  constructor(
+    reason: StoreReason,
+    message: string,
+    options?: { statement?: number; cause?: unknown },
+  ) {
+    super(kindOf(reason), message, options);
+    this.name = "StoreError";
+    this.reason = reason;
+    this.statement = options?.statement;
+  }
+}
+
+function kindOf(reason: StoreReason): ErrorKind {
+  switch (reason) {
+    case "no_leader":
+    case "unavailable":
+    case "timeout":
+    case "unknown":
+      return "retryable";
+    case "sql":
+      return "bug";
+    case "constraint":
+    case "conflict":
+    case "auth":
+      return "terminal";
+  }
+}
