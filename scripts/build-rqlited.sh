@@ -22,13 +22,14 @@ at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]; 
 
 # Leaves a Go on PATH that can build the module.
 ensure_go() {
-  local needed candidate
+  local needed candidate release
   needed=$(go_needed)
   [ ! -d /usr/local/go/bin ] || export PATH="$PATH:/usr/local/go/bin"
   if ! have go; then
     candidate=$(apt-cache search --names-only '^golang-1\.[0-9]+-go$' 2>/dev/null | cut -d' ' -f1 | sort -V | tail -n 1 || true)
     apt_install "${candidate:-golang-go}" || true
-    [ -z "$candidate" ] || export PATH="$PATH:/usr/lib/${candidate%-go}/bin"
+    release=${candidate#golang-}
+    [ -z "$candidate" ] || export PATH="$PATH:/usr/lib/go-${release%-go}/bin"
   fi
   have go || die "Go is missing: install Go $needed or newer, or set PGHERD_RQLITED_BINARY (see the head of $0)"
   at_least "$(go_found)" "$needed" && return 0
