@@ -1,5 +1,6 @@
 // Every named schema of the API, for the document that describes it.
 import type { TSchema } from "@sinclair/typebox";
+import { ExtraNetworkSpec, ExtraVolumesSpec, SwarmOpts } from "../orchestrator/swarm/options.ts";
 import { APIError, FieldError, FrameworkError } from "./api-error.ts";
 import {
   BackupConfigSpec,
@@ -72,14 +73,7 @@ import {
   SwitchoverDatabaseNodeRequestBody,
   SwitchoverDatabaseNodeResponse,
 } from "./requests.ts";
-import {
-  DatabaseConnection,
-  ExtraNetworkSpec,
-  ExtraVolumesSpec,
-  OrchestratorOpts,
-  ServiceSpec,
-  SwarmOpts,
-} from "./service-spec.ts";
+import { DatabaseConnection, OrchestratorOpts, ServiceSpec } from "./service-spec.ts";
 import {
   ListDatabaseTasksResponse,
   ListHostTasksResponse,

@@ -23,7 +23,7 @@ const repositoryFields = {
   azure_key: Type.Optional(Type.String({ maxLength: 128 })),
   base_path: Type.Optional(Type.String({ maxLength: 256 })),
   custom_options: Type.Optional(mapOf(Type.String())),
-} as const;
+};
 
 export const BackupRepositorySpec = closed({
   ...repositoryFields,

@@ -54,7 +54,7 @@ const overridable = {
   backup_config: Type.Optional(BackupConfigSpec),
   restore_config: Type.Optional(RestoreConfigSpec),
   orchestrator_opts: Type.Optional(OrchestratorOpts),
-} as const;
+};
 
 export const DatabaseNodeSpec = closed({
   name: NodeName,

@@ -1,31 +1,21 @@
 // Extra services beside a database, and the options of orchestrators that can run them.
 import { type Static, Type } from "@sinclair/typebox";
-import { anyMap, closed, mapOf, oneOf } from "./closed.ts";
+import type { Diagnostic } from "../base/result.ts";
+import { checkSwarmOpts, SwarmOpts } from "../orchestrator/swarm/options.ts";
+import { anyMap, closed, oneOf } from "./closed.ts";
 import { Cpus, Identifier, ListenPort, Memory, Strings } from "./fields.ts";
-
-export const ExtraVolumesSpec = closed({
-  host_path: Type.String({ maxLength: 256 }),
-  destination_path: Type.String({ maxLength: 256 }),
-});
-export type ExtraVolumesSpec = Static<typeof ExtraVolumesSpec>;
-
-export const ExtraNetworkSpec = closed({
-  id: Type.String(),
-  aliases: Type.Optional(Type.Array(Type.String(), { maxItems: 8 })),
-  driver_opts: Type.Optional(mapOf(Type.String())),
-});
-export type ExtraNetworkSpec = Static<typeof ExtraNetworkSpec>;
-
-export const SwarmOpts = closed({
-  extra_volumes: Type.Optional(Type.Array(ExtraVolumesSpec, { maxItems: 16 })),
-  extra_networks: Type.Optional(Type.Array(ExtraNetworkSpec, { maxItems: 8 })),
-  extra_labels: Type.Optional(mapOf(Type.String())),
-  image: Type.Optional(Type.String()),
-});
-export type SwarmOpts = Static<typeof SwarmOpts>;
 
 export const OrchestratorOpts = closed({ swarm: Type.Optional(SwarmOpts) });
 export type OrchestratorOpts = Static<typeof OrchestratorOpts>;
+
+/** What the drivers object to in their options. */
+export function checkOrchestratorOpts(
+  opts: OrchestratorOpts | undefined,
+  path: string,
+  owner: "instance" | "service",
+): readonly Diagnostic[] {
+  return opts?.swarm === undefined ? [] : checkSwarmOpts(opts.swarm, `${path}.swarm`, owner);
+}
 
 export const DatabaseConnection = closed({
   target_nodes: Type.Optional(Strings),
