@@ -80,3 +80,27 @@ export const idempotencyKeptMs = 24 * 3_600_000;
 export const keeperRequestsKeptMs = 24 * 3_600_000;
 /** How often old rows are removed from the store. */
 export const pruneIntervalMs = 600_000;
+/** Time between asking a command to end (SIGTERM) and ending it (SIGKILL). */
+export const commandKillGraceMs = 5_000;
+/** How long output is still read after a command ended, when something it started keeps the pipe open. */
+export const commandDrainMs = 250;
+/** Default bound of a file read from a host, in bytes. */
+export const hostFileBytesMax = 1024 * 1024;
+/** Removing one directory tree. */
+export const removeTreeTimeoutMs = 300_000;
+/** From the start of rqlited until it is ready; it replays its log first. */
+export const rqlitedStartTimeoutMs = 60_000;
+/** How long an rqlited that was left running may take to answer before it is replaced. */
+export const rqlitedAdoptTimeoutMs = 3_000;
+/** From SIGTERM to SIGKILL. */
+export const rqlitedStopTimeoutMs = 5_000;
+/** Largest log file of rqlited, in bytes; one older one of the same size is kept. */
+export const rqlitedLogBytesMax = 10 * 1024 * 1024;
+/** How often the log file of rqlited is looked at. */
+export const rqlitedLogCheckMs = 30_000;
+/** Expected time without writes while PostgreSQL restarts with a warm cache: stop, start, ready. A reload has none. */
+export const restartWriteGapMs = 1_500;
+/** Time limit of a step that only touches files. */
+export const fileStepTimeoutMs = 60_000;
+/** Time limit of a step that runs a user's script. */
+export const scriptStepTimeoutMs = 3_600_000;
