@@ -5,6 +5,8 @@ import { isProduct, type Project, type Violation } from "./project.ts";
 /** Layer -> what it may import besides itself: layers (folders of src/) and single files below src/. */
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   base: [],
+  config: ["base", "spec"],
+  pki: ["base"],
   postgres: ["base"],
   ha: ["base", "postgres"],
   spec: ["base", "postgres", "orchestrator/*/options.ts"],
