@@ -104,3 +104,40 @@ export const restartWriteGapMs = 1_500;
 export const fileStepTimeoutMs = 60_000;
 /** Time limit of a step that runs a user's script. */
 export const scriptStepTimeoutMs = 3_600_000;
+/** How often a keeper looks for changes while there is work, or shortly after its start. */
+export const keeperBusyPollMs = 20;
+/** How often a keeper looks for changes otherwise. */
+export const keeperIdlePollMs = 250;
+/** How long after its start a keeper counts as busy. */
+export const keeperBusyAfterStartMs = 10_000;
+/** How often a keeper asks its PostgreSQL how it is while there is nothing to do. */
+export const keeperProbeIntervalMs = 1_000;
+/** How often a keeper compares files on disk with what they should be. */
+export const keeperFileCheckIntervalMs = 5_000;
+/** An answer of PostgreSQL older than this no longer proves that it runs. */
+export const postgresStatusFreshMs = 5_000;
+/** One statement of the keeper, from sending to its last row. */
+export const sqlDeadlineMs = 5_000;
+/** Opening one session with PostgreSQL. */
+export const sqlConnectTimeoutMs = 2_000;
+/** One request that a step asks of a keeper, scripts included. */
+export const keeperRequestTimeoutMs = 270_000;
+/** initdb, with writing everything to disk. */
+export const initdbTimeoutMs = 120_000;
+/** Letting a starting postmaster read a configuration file for its errors. */
+export const configCheckTimeoutMs = 10_000;
+/** From the request to reload to the session having reloaded. */
+export const reloadTimeoutMs = 5_000;
+/** A fast shutdown; whatever remains then is killed. */
+export const postgresStopTimeoutMs = 45_000;
+/** The checkpoint ahead of a shutdown, which then has little left to write. */
+export const checkpointTimeoutMs = 20_000;
+/** First and longest wait before a PostgreSQL that ended by itself is started again. */
+export const crashBackoffFirstMs = 500;
+export const crashBackoffMaxMs = 30_000;
+/** A PostgreSQL that ran this long has got over its crashes. */
+export const crashForgottenAfterMs = 60_000;
+/** How often certificate files are looked at. */
+export const certificateFilesCheckMs = 5_000;
+/** What is read of the end of a log file to explain a failure, in bytes. */
+export const logTailBytesMax = 16 * 1024;

@@ -46,7 +46,7 @@ export interface RequestOptions {
 /** A store that runs statements: rqlite over HTTP, or SQLite in tests. */
 export interface Rqlite {
   /**
-   * Runs the statements in order and answers one result for each. Throws StoreError, or the signal's
+   * Runs the statements in order, all reads or all writes, and answers one result for each. Throws StoreError, or the signal's
    * reason when it aborts (a write in flight may then still be applied).
    */
   request(statements: readonly Query[], options?: RequestOptions): Promise<readonly QueryResult[]>;
@@ -144,8 +144,9 @@ class RqliteClient implements Rqlite {
       query.set("linearizable_timeout", `${hopMs}ms`);
     }
     return {
-      // Reads go to /db/query: rqlite 8 takes `linearizable` on /db/request for `none`.
-      path: `/db/${reads ? "query" : "request"}?${query}`,
+      // Never /db/request: there rqlite 8 takes `linearizable` for `none`, and a statement that cannot
+      // be prepared does not undo its transaction.
+      path: `/db/${reads ? "query" : "execute"}?${query}`,
       body,
       count: statements.length,
       repeatable: reads || options.idempotent === true,

@@ -15,15 +15,30 @@ const FORBIDDEN = /^(begin|commit|end|rollback|savepoint|release|attach|detach|v
 const READ = /^(select|values)\b/i;
 const WITH = /^with\b/i;
 const WRITE_WORD = /\b(insert|update|delete|replace)\b/i;
+const RETURNING = /\breturning\b/i;
 const TRIGGER = /^create\s+(temp\s+|temporary\s+)?trigger\b/i;
 
-/** Throws a `sql` StoreError unless every statement is single, allowed, and bound to exact values. */
+/**
+ * Throws a `sql` StoreError unless every statement is single, allowed, and bound to exact values, and
+ * together they can be all or nothing. rqlite (8, 9 and 10 up to 10.2) commits a transaction in spite
+ * of a failed statement when that has RETURNING (rqlite issue 2530), or when it cannot be prepared and
+ * was sent with reads on /db/request (rqlite pull request 2792). So reads and writes do not mix, and
+ * RETURNING stands alone.
+ */
 export function checkStatements(statements: readonly Query[]): void {
   for (const [position, statement] of statements.entries()) {
     const problem = problemOf(statement);
     if (problem) {
       throw new StoreError("sql", `statement ${position + 1}: ${problem}`, { statement: position });
     }
+  }
+  if (statements.length < 2) return;
+  const reads = statements.filter(isRead).length;
+  if (reads > 0 && reads < statements.length) {
+    throw new StoreError("sql", "reads and writes cannot be sent together");
+  }
+  if (statements.some((statement) => RETURNING.test(withoutTexts(statement.sql)))) {
+    throw new StoreError("sql", "RETURNING is not allowed beside other statements");
   }
 }
 

@@ -5,7 +5,7 @@ import { changePollMs, storeDeadlineMs } from "../base/limits.ts";
 import { backoffMs } from "../base/retry.ts";
 import type { Rng } from "../base/rng.ts";
 import { createStoreDb, type StoreDb } from "./db.ts";
-import type { QueryResult, Rqlite } from "./rqlite.ts";
+import type { QueryResult, ReadLevel, Rqlite } from "./rqlite.ts";
 import type { Query } from "./statement.ts";
 import { StoreError } from "./store-error.ts";
 
@@ -22,19 +22,22 @@ export interface Change {
   readonly opId: string;
   /** Checked in order before any statement runs. */
   readonly guards: readonly Guard[];
+  /**
+   * Writes without RETURNING. `INSERT INTO must (ok) SELECT changes() = 1` among them asserts about the
+   * one before it.
+   */
   readonly statements: readonly Query[];
 }
 
 /**
- * ok: applied exactly once. `rows[i]` and `changed[i]` belong to statement i; both are empty when
- * `repeated`, that is when an earlier sending of the same operation id had already applied it.
+ * ok: applied exactly once. `changed[i]` is the number of rows that statement i changed; it is empty
+ * when `repeated`, that is when an earlier sending of the same operation id had already applied it.
  * Otherwise nothing was applied, and nothing of it will be: `conflict` is the name of the guard that
- * did not hold, or `constraint: …` with SQLite's message.
+ * did not hold, `must` for an assertion among the statements, or `constraint: …` with SQLite's message.
  */
 export type CommitOutcome =
   | {
       readonly ok: true;
-      readonly rows: readonly (readonly (readonly unknown[])[])[];
       readonly changed: readonly number[];
       readonly repeated: boolean;
     }
@@ -58,8 +61,8 @@ export interface Store {
    * signal's reason.
    */
   waitForChange(since: number, signal: AbortSignal, pollMs?: number): Promise<number>;
-  /** Calls the listener after every commit of this process with the new version. Answers its removal. */
-  onCommit(listener: (version: number) => void): () => void;
+  /** Calls the listener after every commit of this process. Answers its removal. */
+  onCommit(listener: () => void): () => void;
   /** Forgets operation ids older than this wall time, in milliseconds. */
   pruneOperations(beforeMs: number, signal?: AbortSignal): Promise<void>;
 }
@@ -72,21 +75,18 @@ export interface StoreDeps {
 
 /** The store over a migrated rqlite. */
 export function createStore(deps: StoreDeps): Store {
-  const listeners = new Set<(version: number) => void>();
-  const changeVersion = (signal?: AbortSignal) => readVersion(deps.rqlite, signal);
+  const listeners = new Set<() => void>();
   return {
     db: createStoreDb(deps.rqlite, "linearizable"),
     display: createStoreDb(deps.rqlite, "weak"),
     async commit(change, signal) {
       const outcome = await commit(deps, change, signal);
-      if (!outcome.ok) return outcome;
-      const { version, ...applied } = outcome;
-      for (const listener of [...listeners]) listener(version);
-      return applied;
+      if (outcome.ok) for (const listener of [...listeners]) listener();
+      return outcome;
     },
-    changeVersion,
+    changeVersion: (signal) => readVersion(deps.rqlite, "none", signal),
     waitForChange: (since, signal, pollMs = changePollMs) =>
-      waitForChange({ clock: deps.clock, listeners, changeVersion }, since, signal, pollMs),
+      waitForChange(deps, listeners, { since, signal, pollMs }),
     onCommit(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -98,20 +98,18 @@ export function createStore(deps: StoreDeps): Store {
   };
 }
 
-type Committed = Extract<CommitOutcome, { ok: true }> & { readonly version: number };
-type Refused = Extract<CommitOutcome, { ok: false }>;
-
 const BUMP: Query = {
-  sql: "UPDATE changes SET version = version + 1 WHERE singleton = 1 RETURNING version",
+  sql: "UPDATE changes SET version = version + 1 WHERE singleton = 1",
   params: [],
 };
+const REPEATED: CommitOutcome = { ok: true, changed: [], repeated: true };
 const BACKOFF = { firstMs: 20, maxMs: 400 };
 
 async function commit(
   deps: StoreDeps,
   change: Change,
   signal: AbortSignal | undefined,
-): Promise<Committed | Refused> {
+): Promise<CommitOutcome> {
   const { clock, rng, rqlite } = deps;
   const request = [
     operation(change.opId, clock.nowMs()),
@@ -133,13 +131,13 @@ async function commit(
       await clock.sleep(waitMs, signal);
       continue;
     }
-    if (isRepetition(tried)) return repeated(rqlite, signal);
+    if (isRepetition(tried)) return REPEATED;
     const conflict = conflictOf(tried, change.guards);
     if (conflict === undefined) {
       throw inDoubt ? new StoreError("unknown", tried.message, { cause: tried }) : tried;
     }
     // An earlier sending may still be under way and find the guards true later: its id is used up.
-    if (inDoubt && !(await claim(rqlite, request[0], options))) return repeated(rqlite, signal);
+    if (inDoubt && !(await claim(rqlite, request[0], options))) return REPEATED;
     return { ok: false, conflict };
   }
 }
@@ -166,21 +164,10 @@ function guardStatement(guard: Guard): Query {
   return { sql: `INSERT INTO must (ok) SELECT (${guard.query.sql})`, params: guard.query.params };
 }
 
-function committed(results: readonly QueryResult[], change: Change): Committed {
+function committed(results: readonly QueryResult[], change: Change): CommitOutcome {
   const first = 1 + change.guards.length;
   const own = results.slice(first, first + change.statements.length);
-  return {
-    ok: true,
-    rows: own.map((result) => result.rows),
-    changed: own.map((result) => result.changed),
-    repeated: false,
-    version: versionOf(results.at(-1)),
-  };
-}
-
-async function repeated(rqlite: Rqlite, signal: AbortSignal | undefined): Promise<Committed> {
-  const version = await readVersion(rqlite, signal);
-  return { ok: true, rows: [], changed: [], repeated: true, version };
+  return { ok: true, changed: own.map((result) => result.changed), repeated: false };
 }
 
 /** Whether the operation id was there already: it is the first statement of every commit. */
@@ -208,67 +195,64 @@ async function claim(
   return (first[0]?.changed ?? 0) === 1;
 }
 
-async function readVersion(rqlite: Rqlite, signal: AbortSignal | undefined): Promise<number> {
+async function readVersion(
+  rqlite: Rqlite,
+  level: ReadLevel,
+  signal: AbortSignal | undefined,
+): Promise<number> {
   const query = { sql: "SELECT version FROM changes WHERE singleton = 1", params: [] };
-  const options = { level: "none", ...(signal ? { signal } : {}) } as const;
-  return versionOf((await rqlite.request([query], options))[0]);
-}
-
-function versionOf(result: QueryResult | undefined): number {
+  const [result] = await rqlite.request([query], { level, ...(signal ? { signal } : {}) });
   const value = result?.rows[0]?.[0];
   if (typeof value !== "number") throw new StoreError("sql", "the store has no change version");
   return value;
 }
 
-interface Waiting {
-  readonly clock: Clock;
-  readonly listeners: Set<(version: number) => void>;
-  readonly changeVersion: (signal?: AbortSignal) => Promise<number>;
+interface Wait {
+  readonly since: number;
+  readonly signal: AbortSignal;
+  readonly pollMs: number;
 }
 
 async function waitForChange(
-  waiting: Waiting,
-  since: number,
-  signal: AbortSignal,
-  pollMs: number,
+  deps: StoreDeps,
+  listeners: Set<() => void>,
+  wait: Wait,
 ): Promise<number> {
-  let seen = since;
   let wake = new AbortController();
-  const listener = (version: number) => {
-    seen = Math.max(seen, version);
-    wake.abort();
-  };
-  waiting.listeners.add(listener);
+  const listener = () => wake.abort();
+  listeners.add(listener);
   try {
-    for (;;) {
-      signal.throwIfAborted();
-      if (seen > since) return seen;
-      seen = Math.max(seen, await versionOr(since, waiting, signal));
-      if (seen > since) return seen;
-      await pause(waiting.clock, pollMs, signal, wake.signal);
-      wake = new AbortController();
+    for (let level: ReadLevel = "none"; ; ) {
+      wait.signal.throwIfAborted();
+      const version = await versionOr(deps.rqlite, level, wait);
+      if (version > wait.since) return version;
+      const woken = await pause(deps.clock, wait, wake.signal);
+      // This host's copy may not have the commit that woke us yet; the leader's has.
+      level = woken ? "weak" : "none";
+      if (woken) wake = new AbortController();
     }
   } finally {
-    waiting.listeners.delete(listener);
+    listeners.delete(listener);
   }
 }
 
-/** The current version, or the given one while the store cannot be asked. */
-async function versionOr(known: number, waiting: Waiting, signal: AbortSignal): Promise<number> {
+/** The current version, or the known one while the store cannot be asked. */
+async function versionOr(rqlite: Rqlite, level: ReadLevel, wait: Wait): Promise<number> {
   try {
-    return await waiting.changeVersion(signal);
+    return await readVersion(rqlite, level, wait.signal);
   } catch (thrown) {
-    if (thrown instanceof StoreError && thrown.kind === "retryable") return known;
+    if (thrown instanceof StoreError && thrown.kind === "retryable") return wait.since;
     throw thrown;
   }
 }
 
-/** Sleeps until the time is over or it is woken; rejects only when the outer signal aborts. */
-async function pause(clock: Clock, ms: number, outer: AbortSignal, wake: AbortSignal) {
+/** Sleeps until the time is over or it is woken, and answers which; rejects when the wait is aborted. */
+async function pause(clock: Clock, wait: Wait, wake: AbortSignal): Promise<boolean> {
   try {
-    await clock.sleep(ms, AbortSignal.any([outer, wake]));
+    await clock.sleep(wait.pollMs, AbortSignal.any([wait.signal, wake]));
   } catch (thrown) {
-    outer.throwIfAborted();
+    wait.signal.throwIfAborted();
     if (!wake.aborted) throw thrown;
   }
+  return wake.aborted;
 }

@@ -1,0 +1,79 @@
+// What the rqlited that answers can do, found out by asking it: versions of self-built binaries say
+// little, and unknown read levels are silently taken for weak ones.
+import type { Clock } from "../base/clock.ts";
+import { storeRequestTimeoutMs } from "../base/limits.ts";
+import type { Secret } from "../base/secret.ts";
+import { StoreError } from "./store-error.ts";
+
+export interface RqliteCapabilities {
+  /** As its answers say, e.g. `v8.43.4`. */
+  readonly version: string;
+  /** Whether `level=linearizable` is known; otherwise use `strong`. */
+  readonly linearizable: boolean;
+}
+
+export interface Credentials {
+  readonly username: string;
+  readonly password: Secret;
+}
+
+/** Asks one node. Throws StoreError when it does not answer or refuses the credentials. */
+export async function probeCapabilities(
+  url: string,
+  credentials: Credentials,
+  clock: Clock,
+  signal?: AbortSignal,
+): Promise<RqliteCapabilities> {
+  // A node that knows linearizable reads parses their timeout and refuses this one.
+  const path = "/db/query?q=SELECT%201&linearizable_timeout=bogus";
+  const response = await get(
+    `${url}${path}`,
+    credentials,
+    clock.deadline(storeRequestTimeoutMs, signal),
+  );
+  await response.body?.cancel();
+  if (response.status === 401 || response.status === 403) {
+    throw new StoreError("auth", "the store refused the credentials");
+  }
+  if (response.status !== 200 && response.status !== 400) {
+    throw new StoreError("unavailable", `the store answered ${response.status} to the probe`);
+  }
+  const version = response.headers.get("x-rqlite-version") ?? "unknown";
+  return { version, linearizable: response.status === 400 };
+}
+
+/**
+ * Whether the node leads or knows and reaches its leader, and has applied its log. False too when it
+ * does not answer. Throws StoreError `auth` when it refuses the credentials.
+ */
+export async function isReady(
+  url: string,
+  credentials: Credentials,
+  signal: AbortSignal,
+): Promise<boolean> {
+  let status: number;
+  try {
+    const response = await get(`${url}/readyz`, credentials, signal);
+    await response.body?.cancel();
+    status = response.status;
+  } catch (thrown) {
+    if (thrown instanceof Error) return false;
+    throw thrown;
+  }
+  if (status === 401) throw new StoreError("auth", "the store refused the credentials");
+  return status === 200;
+}
+
+/** Whether peers are really verified under mutual TLS: older releases only say so. */
+export function verifiesPeers(version: string): boolean {
+  const [major = 0, minor = 0, patch = 0] = (/^v?(\d+)\.(\d+)\.(\d+)/.exec(version) ?? [])
+    .slice(1)
+    .map(Number);
+  return major * 1e6 + minor * 1e3 + patch >= 8_043_003;
+}
+
+function get(url: string, credentials: Credentials, signal: AbortSignal): Promise<Response> {
+  const pair = `${credentials.username}:${credentials.password.reveal()}`;
+  const authorization = `Basic ${Buffer.from(pair).toString("base64")}`;
+  return fetch(url, { headers: { authorization }, redirect: "manual", signal });
+}

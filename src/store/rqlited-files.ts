@@ -1,0 +1,145 @@
+// The files that outlive a run of rqlited: credentials, chosen ports, and which process it is.
+import { mkdir, readFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { type Static, Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import { AppError } from "../base/errors.ts";
+import type { Rng } from "../base/rng.ts";
+import { Secret } from "../base/secret.ts";
+import type { Credentials } from "./capabilities.ts";
+import { isMissing, replaceFile } from "./rqlited-binary.ts";
+
+/** Where rqlited keeps what, below the server's data directory. */
+export interface RqlitedPaths {
+  readonly directory: string;
+  readonly data: string;
+  readonly auth: string;
+  readonly state: string;
+  readonly log: string;
+  readonly binaries: string;
+}
+
+export function rqlitedPaths(dataDir: string): RqlitedPaths {
+  const directory = join(dataDir, "rqlited");
+  return {
+    directory,
+    data: join(directory, "data"),
+    auth: join(directory, "auth.json"),
+    state: join(directory, "state.json"),
+    log: join(directory, "rqlited.log"),
+    binaries: join(dataDir, "bin"),
+  };
+}
+
+const Endpoint = Type.Object({ host: Type.String(), port: Type.Integer() });
+export type Endpoint = Static<typeof Endpoint>;
+
+/** What is remembered: ports that were chosen, and the process that was started last. */
+export const RqlitedState = Type.Object({
+  http: Endpoint,
+  raft: Endpoint,
+  process: Type.Optional(
+    Type.Object({ pid: Type.Integer(), startTicks: Type.String(), bootId: Type.String() }),
+  ),
+});
+export type RqlitedState = Static<typeof RqlitedState>;
+
+const AuthFile = Type.Array(
+  Type.Object({
+    username: Type.String(),
+    password: Type.String({ minLength: 1 }),
+    perms: Type.Array(Type.String()),
+  }),
+);
+
+export interface RqlitedUsers {
+  readonly server: Credentials;
+  readonly keeper: Credentials;
+}
+
+const SERVER = "pgherd";
+const KEEPER = "keeper";
+/** The keeper reads and writes its own rows; it neither joins, removes, backs up nor loads. */
+const PERMISSIONS = { [SERVER]: ["all"], [KEEPER]: ["query", "execute", "ready"] };
+
+/** The users of this node's rqlited; their passwords are made once and kept (mode 0600). */
+export async function ensureUsers(paths: RqlitedPaths, rng: Rng): Promise<RqlitedUsers> {
+  await mkdir(paths.directory, { recursive: true, mode: 0o700 });
+  const found = await readJson(paths.auth);
+  const present = found === undefined ? [] : found;
+  if (!Value.Check(AuthFile, present)) {
+    throw new AppError("terminal", `${paths.auth} is no list of rqlite users`);
+  }
+  const passwordOf = (name: string) =>
+    present.find((user) => user.username === name)?.password ?? newPassword(rng);
+  const users = Object.entries(PERMISSIONS).map(([username, perms]) => ({
+    username,
+    password: passwordOf(username),
+    perms,
+  }));
+  const text = `${JSON.stringify(users, undefined, 2)}\n`;
+  if (JSON.stringify(found) !== JSON.stringify(users)) {
+    await replaceFile(paths.auth, text, { mode: 0o600, rng });
+  }
+  const credentials = (name: string): Credentials => ({
+    username: name,
+    password: new Secret(users.find((user) => user.username === name)?.password ?? ""),
+  });
+  return { server: credentials(SERVER), keeper: credentials(KEEPER) };
+}
+
+/** The remembered state, or one with ports taken where the wish is 0. It is saved before it is used. */
+export async function ensureState(
+  paths: RqlitedPaths,
+  wish: { readonly http: Endpoint; readonly raft: Endpoint },
+  rng: Rng,
+): Promise<RqlitedState> {
+  const found = await readJson(paths.state);
+  if (found !== undefined && !Value.Check(RqlitedState, found)) {
+    throw new AppError("terminal", `${paths.state} is not what was written there`);
+  }
+  const http = await settle(wish.http, found?.http);
+  const raft = await settle(wish.raft, found?.raft);
+  const state = { ...(found?.process ? { process: found.process } : {}), http, raft };
+  await saveState(paths, state, rng);
+  return state;
+}
+
+export async function saveState(paths: RqlitedPaths, state: RqlitedState, rng: Rng) {
+  const text = `${JSON.stringify(state, undefined, 2)}\n`;
+  await replaceFile(paths.state, text, { mode: 0o600, rng });
+}
+
+async function settle(wish: Endpoint, known: Endpoint | undefined): Promise<Endpoint> {
+  if (wish.port !== 0) return wish;
+  if (known && known.host === wish.host) return known;
+  return { host: wish.host, port: await freePort(wish.host) };
+}
+
+/** A port that is free right now. */
+function freePort(host: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, host, () => {
+      const address = server.address();
+      const port = typeof address === "object" && address ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+function newPassword(rng: Rng): string {
+  return Buffer.from(rng.bytes(32)).toString("base64url");
+}
+
+async function readJson(path: string): Promise<unknown> {
+  try {
+    const value: unknown = JSON.parse(await readFile(path, "utf8"));
+    return value;
+  } catch (thrown) {
+    if (isMissing(thrown)) return undefined;
+    throw new AppError("terminal", `cannot read ${path}`, { cause: thrown });
+  }
+}
