@@ -30,3 +30,24 @@ declare module "*.sql" {
   const text: string;
   export default text;
 }
+
+declare module "*.wasm" {
+  const path: string;
+  export default path;
+}
+
+/** PostgreSQL's parser, compiled; only what statement-parser.ts uses of it. */
+declare module "libpg-query/wasm/libpg-query.js" {
+  interface PgQuery {
+    lengthBytesUTF8(text: string): number;
+    stringToUTF8(text: string, pointer: number, bytesMax: number): void;
+    UTF8ToString(pointer: number): string;
+    getValue(pointer: number, type: "i32"): number;
+    _malloc(bytes: number): number;
+    _free(pointer: number): void;
+    /** Pointer to { tree, stderr, error }, four bytes each; to be freed. */
+    _wasm_parse_query_raw(query: number): number;
+    _wasm_free_parse_result(result: number): void;
+  }
+  export default function load(options: { locateFile: (name: string) => string }): Promise<PgQuery>;
+}
