@@ -22,6 +22,11 @@ export function rfc3339Millis(ms: number): string {
   return new Date(ms).toISOString();
 }
 
+/** As in HTTP headers (RFC 9110 section 5.6.7). */
+export function httpDate(ms: number): string {
+  return new Date(ms).toUTCString();
+}
+
 /** Parses an RFC 3339 timestamp to milliseconds, or undefined when it is none. */
 export function parseTimestamp(text: string): number | undefined {
   const ms = Date.parse(text);
