@@ -1,5 +1,8 @@
 // Pins rqlited, the store that pgherd embeds. scripts/build-rqlited.sh builds it from here, because
 // `go install` refuses a module whose go.mod has replace lines. They are repeated from that go.mod.
+//
+// No version before 8.43.3 may be used: they accept peers without verifying their certificates. To move
+// on, change path and version here and in tools.go, repeat that version's replace lines, run `go mod tidy`.
 module pgherd/rqlited
 
 go 1.24.0
