@@ -141,3 +141,5 @@ export const crashForgottenAfterMs = 60_000;
 export const certificateFilesCheckMs = 5_000;
 /** What is read of the end of a log file to explain a failure, in bytes. */
 export const logTailBytesMax = 16 * 1024;
+/** How long after a worker's start its duties beside tasks begin. */
+export const workerDutyDelayMs = 60_000;

@@ -1,31 +1,10 @@
 // What a driver must do: know how a keeper is run on a host. Everything about PostgreSQL is elsewhere.
 import type { Executor } from "../host/executor.ts";
+import type { HostFacts, InstancePlacement } from "../plan/placement.ts";
 import type { Resource } from "../plan/resource.ts";
 import type { InstanceLayout, KeeperFile } from "../spec/instance-config.ts";
 
-/** Identity and limits of one instance, as far as a driver needs them. */
-export interface InstancePlacement {
-  readonly instanceId: string;
-  readonly databaseId: string;
-  readonly nodeName: string;
-  readonly hostId: string;
-  readonly postgresMajor: number;
-  /** CPUs, e.g. 0.5; absent = no limit. */
-  readonly cpus?: number;
-  /** Bytes; absent = no limit. */
-  readonly memoryBytes?: number;
-}
-
-/** Facts of a host that the driver's pure part needs; from the host record. */
-export interface HostFacts {
-  readonly hostId: string;
-  readonly dataDir: string;
-  readonly runDir: string;
-  /** Parent of instance directories. */
-  readonly instanceDir: string;
-  /** User that PostgreSQL runs as; null = the same user as the server. */
-  readonly postgresUser: string | null;
-}
+export type { HostFacts, InstancePlacement };
 
 export interface DriverCapabilities {
   /** cpus and memory are enforced, not only used for tuning. */

@@ -1,0 +1,128 @@
+// What the inputs of each kind of resource hold: one schema is the type, and the check of what was stored.
+// Inputs decide whether something changed, are shown by dry runs and stored in plans: no secret is ever in them.
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import { AppError } from "../base/errors.ts";
+import { closed, mapOf, oneOf } from "../spec/closed.ts";
+import type { InstanceConfig } from "../spec/instance-config.ts";
+import { type Resource, type ResourceKind, resourceKey } from "./resource.ts";
+
+const Texts = Type.Array(Type.String());
+const Port = Type.Union([Type.Integer(), Type.Null()]);
+
+/** common.postgres_certs: the files of a certificate directory (names: InstanceLayout.certificate_dir). */
+export const CertificateInputs = closed({
+  directory: Type.String(),
+  /** Owner of the files; null = the server's own user. */
+  owner: Type.Union([Type.String(), Type.Null()]),
+  /** Host names and addresses that the server certificate is for. */
+  server_names: Texts,
+});
+export type CertificateInputs = Static<typeof CertificateInputs>;
+
+/** database.instance: an InstanceConfig without the two generations, which do not make it a different one. */
+export const InstanceInputs = closed({
+  instance_id: Type.String(),
+  database_id: Type.String(),
+  tenant_id: Type.Optional(Type.String()),
+  node_name: Type.String(),
+  host_id: Type.String(),
+  database_name: Type.String(),
+  postgres_major: Type.Integer(),
+  bin_dir: Type.String(),
+  run: oneOf(["running", "stopped"]),
+  port: Port,
+  rest_port: Port,
+  listen_addresses: Texts,
+  connect_addresses: Texts,
+  parameters: mapOf(Type.String()),
+  hba: Texts,
+  ident: Texts,
+  /** The size that the parameters were computed for; kept while the host's own differs little. */
+  tuned_for: closed({ memory_bytes: Type.Number(), cpus: Type.Number() }),
+});
+export type InstanceInputs = Static<typeof InstanceInputs>;
+
+/** database.script: which script of the spec, recognised by its digest; the statements themselves stay in the spec. */
+export const ScriptInputs = closed({
+  script: oneOf(["post_init", "post_database_create"]),
+  database: Type.String(),
+  statements: Type.Integer(),
+  digest: Type.String(),
+});
+export type ScriptInputs = Static<typeof ScriptInputs>;
+
+/** One role; `verifier_digest` recognises the SCRAM verifier in the spec without telling it. */
+export const RoleInputs = closed({
+  name: Type.String(),
+  attributes: Texts,
+  member_of: Texts,
+  verifier_digest: Type.Optional(Type.String()),
+});
+export type RoleInputs = Static<typeof RoleInputs>;
+
+/** database.roles of one node. */
+export const RolesInputs = closed({
+  roles: Type.Array(RoleInputs),
+  /** Roles that lose LOGIN because their users left the spec. */
+  disabled: Texts,
+});
+export type RolesInputs = Static<typeof RolesInputs>;
+
+/** database.postgres_database of one node. */
+export const DatabaseInputs = closed({
+  name: Type.String(),
+  owner: Type.Union([Type.String(), Type.Null()]),
+  extensions: Texts,
+});
+export type DatabaseInputs = Static<typeof DatabaseInputs>;
+
+/** monitor.instance: what a fresh report must agree with. */
+export const MonitorInputs = closed({
+  role: oneOf(["primary", "standby"]),
+  port: Port,
+  rest_port: Port,
+});
+export type MonitorInputs = Static<typeof MonitorInputs>;
+
+export function certificateInputs(resource: Resource): CertificateInputs {
+  return parsed(CertificateInputs, "common.postgres_certs", resource);
+}
+
+export function instanceInputs(resource: Resource): InstanceInputs {
+  return parsed(InstanceInputs, "database.instance", resource);
+}
+
+export function scriptInputs(resource: Resource): ScriptInputs {
+  return parsed(ScriptInputs, "database.script", resource);
+}
+
+export function rolesInputs(resource: Resource): RolesInputs {
+  return parsed(RolesInputs, "database.roles", resource);
+}
+
+export function databaseInputs(resource: Resource): DatabaseInputs {
+  return parsed(DatabaseInputs, "database.postgres_database", resource);
+}
+
+export function monitorInputs(resource: Resource): MonitorInputs {
+  return parsed(MonitorInputs, "monitor.instance", resource);
+}
+
+/** What a step writes for the keeper: the inputs, the generation it leads to and whether it may restart PostgreSQL. */
+export function instanceConfig(
+  resource: Resource,
+  generation: number,
+  restarts: boolean,
+): InstanceConfig {
+  const { tuned_for: _, ...config } = instanceInputs(resource);
+  return { ...config, generation, restart_generation: restarts ? generation : 0 };
+}
+
+function parsed<S extends TSchema>(schema: S, kind: ResourceKind, resource: Resource): Static<S> {
+  const { inputs } = resource;
+  if (resource.kind === kind && Value.Check(schema, inputs)) return inputs;
+  const problem = Value.Errors(schema, inputs).First();
+  const where = problem ? ` at ${problem.path}: ${problem.message}` : "";
+  throw new AppError("bug", `${resourceKey(resource)} is not a ${kind}${where}`);
+}

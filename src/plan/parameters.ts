@@ -1,0 +1,115 @@
+// The settings of one instance: fixed ones, those for its size, those of Spock, TLS, place and port; the user's win.
+import { tunables } from "../postgres/tunables.ts";
+import type { InstanceLayout } from "../spec/instance-config.ts";
+import type { SettingValue } from "../spec/normalise.ts";
+
+export interface ParameterInput {
+  readonly major: number;
+  readonly memoryBytes: number;
+  readonly cpus: number;
+  /** Nodes of the database. */
+  readonly nodes: number;
+  /** Number of this node: 1 of `n1`. */
+  readonly ordinal: number;
+  /** The installation has Spock. */
+  readonly spock: boolean;
+  readonly layout: InstanceLayout;
+  /** null = unix socket only. */
+  readonly port: number | null;
+  readonly listenAddresses: readonly string[];
+  /** postgresql_conf of database and node, merged. */
+  readonly user: Readonly<Record<string, SettingValue>>;
+}
+
+/** The port that names the unix socket of an instance without TCP (manual 20.3.1, `port`). */
+const socketPort = 5432;
+
+const FIXED: Readonly<Record<string, string>> = {
+  archive_command: "/bin/true",
+  archive_mode: "on",
+  checkpoint_completion_target: "0.9",
+  checkpoint_timeout: "15min",
+  dynamic_shared_memory_type: "posix",
+  hot_standby_feedback: "on",
+  log_destination: "stderr",
+  log_filename: "postgresql-%a.log",
+  log_line_prefix: "%m [%p] ",
+  log_rotation_age: "1d",
+  log_rotation_size: "0",
+  log_truncate_on_rotation: "on",
+  logging_collector: "on",
+  password_encryption: "scram-sha-256",
+  track_commit_timestamp: "on",
+  track_io_timing: "on",
+  wal_level: "logical",
+  wal_log_hints: "on",
+  wal_sender_timeout: "5s",
+};
+
+const SPOCK: Readonly<Record<string, string>> = {
+  "spock.allow_ddl_from_functions": "on",
+  "spock.conflict_log_level": "DEBUG",
+  "spock.conflict_resolution": "last_update_wins",
+  "spock.enable_ddl_replication": "on",
+  "spock.include_ddl_repset": "on",
+  "spock.save_resolutions": "on",
+};
+
+/** All settings of postgresql.conf but the paths that only the keeper knows; names in lower case, sorted. */
+export function instanceParameters(input: ParameterInput): Readonly<Record<string, string>> {
+  const ordinal = String(input.ordinal);
+  const generated: Record<string, string> = {
+    ...FIXED,
+    ...tunables(
+      { memoryBytes: input.memoryBytes, cpus: input.cpus, nodes: input.nodes },
+      input.major,
+    ),
+    shared_preload_libraries: input.spock ? "pg_stat_statements,spock" : "pg_stat_statements",
+    ...(input.spock ? SPOCK : {}),
+    ...tls(input.layout),
+    log_directory: input.layout.log_dir,
+    "snowflake.node": ordinal,
+    "lolor.node": ordinal,
+  };
+  for (const [name, value] of Object.entries(input.user)) {
+    generated[name.toLowerCase()] = renderSetting(value);
+  }
+  generated.port = String(input.port ?? socketPort);
+  generated.listen_addresses = input.listenAddresses.join(",");
+  return sortedByName(generated);
+}
+
+/** `listen_addresses` as the user set it; undefined when he did not. */
+export function userListenAddresses(
+  user: Readonly<Record<string, SettingValue>>,
+): readonly string[] | undefined {
+  const value = user.listen_addresses;
+  if (value === undefined) return undefined;
+  const addresses = renderSetting(value).split(",");
+  return addresses.map((address) => address.trim()).filter((address) => address !== "");
+}
+
+/** A setting's value as the text that the configuration file wants. */
+export function renderSetting(value: SettingValue): string {
+  if (typeof value === "boolean") return value ? "on" : "off";
+  return typeof value === "number" ? plainNumber(value) : value;
+}
+
+/** Without exponent, which the configuration file's reader takes for floating-point settings only. */
+function plainNumber(value: number): string {
+  return Number.isInteger(value) ? BigInt(value).toString() : String(value);
+}
+
+function tls(layout: InstanceLayout): Record<string, string> {
+  return {
+    ssl: "on",
+    ssl_ca_file: `${layout.certificate_dir}/ca.crt`,
+    ssl_cert_file: `${layout.certificate_dir}/server.crt`,
+    ssl_key_file: `${layout.certificate_dir}/server.key`,
+  };
+}
+
+function sortedByName(record: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const names = Object.keys(record).sort();
+  return Object.fromEntries(names.map((name) => [name, record[name] ?? ""]));
+}

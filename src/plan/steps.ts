@@ -1,0 +1,73 @@
+// Turns waves of changes into numbered steps that say which steps they wait for.
+import { fileStepTimeoutMs, scriptStepTimeoutMs, stepTimeoutMs } from "../base/limits.ts";
+import type { Change } from "./diff.ts";
+import type { ObservedDatabase } from "./observed.ts";
+import { inDependencyOrder } from "./order.ts";
+import type { Wave } from "./policy.ts";
+import { type ResourceKey, type ResourceKind, resourceKey, type Step } from "./resource.ts";
+import { mayRestart } from "./restart.ts";
+
+const TIMEOUT_MS: Readonly<Record<ResourceKind, number>> = {
+  "filesystem.dir": fileStepTimeoutMs,
+  "common.postgres_certs": fileStepTimeoutMs,
+  "instance.keeper": stepTimeoutMs,
+  "database.instance": stepTimeoutMs,
+  "database.script": scriptStepTimeoutMs,
+  "database.roles": stepTimeoutMs,
+  "database.postgres_database": stepTimeoutMs,
+  "monitor.instance": stepTimeoutMs,
+};
+
+/** Changes with the keys of those that go before each of them. */
+export interface OrderedWave {
+  readonly changes: Wave;
+  readonly before: ReadonlyMap<ResourceKey, readonly ResourceKey[]>;
+}
+
+/**
+ * The steps of all waves. A step waits for what it needs; a step that needs nothing of its own wave waits for the
+ * ends of the wave before, so waves never overlap and every step still names few others.
+ */
+export function numberedSteps(
+  waves: readonly OrderedWave[],
+  observed: ObservedDatabase,
+): readonly Step[] {
+  const total = waves.reduce((sum, { changes }) => sum + changes.length, 0);
+  const width = Math.max(2, String(total).length);
+  const ids = new Map<ResourceKey, string>();
+  const steps: Step[] = [];
+  let ends: readonly string[] = [];
+  for (const { changes, before } of waves) {
+    const wave = new Set(changes.map(({ resource }) => resourceKey(resource)));
+    const awaited = new Set<ResourceKey>();
+    for (const change of changes) {
+      const key = resourceKey(change.resource);
+      const needed = before.get(key) ?? [];
+      const within = needed.filter((other) => wave.has(other));
+      for (const other of within) awaited.add(other);
+      const named = needed.flatMap((other) => ids.get(other) ?? []);
+      const id = `${String(steps.length + 1).padStart(width, "0")}-${key}`;
+      ids.set(key, id);
+      const after = [...new Set(within.length === 0 ? [...named, ...ends] : named)].sort();
+      steps.push(stepOf(change, { id, after, restarts: mayRestart(change, observed) }));
+    }
+    ends = [...wave].filter((key) => !awaited.has(key)).flatMap((key) => ids.get(key) ?? []);
+  }
+  return steps;
+}
+
+/** A removal as the last wave: what depends on others goes before them. */
+export function removalWave(removed: readonly Change[]): Wave {
+  return inDependencyOrder(removed).toReversed();
+}
+
+/** One step of a change. */
+export function stepOf(
+  change: Pick<Step, "action" | "resource" | "reason" | "changes">,
+  place: Pick<Step, "id" | "after" | "restarts">,
+): Step {
+  const { action, resource, reason, changes } = change;
+  const { id, after, restarts } = place;
+  const timeoutMs = TIMEOUT_MS[resource.kind];
+  return { id, action, resource, reason, changes, after, restarts, timeoutMs };
+}
