@@ -1,6 +1,9 @@
 // All tables of the store. Times are milliseconds made by the caller; ids are made by the caller;
 // nothing is deleted by cascade. Every field has one writer, named at the table.
 import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import type { DatabaseState } from "../spec/database.ts";
+import type { InstanceState } from "../spec/instance.ts";
+import type { TaskScope, TaskStatus, TaskType } from "../spec/task.ts";
 
 /** One row, written by init. `ca_key` is sealed with the cluster key. */
 export const cluster = sqliteTable("cluster", {
@@ -45,7 +48,7 @@ export const databases = sqliteTable("databases", {
   id: text("id").primaryKey(),
   tenantId: text("tenant_id"),
   generation: integer("generation").notNull(),
-  state: text("state").notNull(),
+  state: text("state").$type<DatabaseState>().notNull(),
   /** 0 until it was available for the first time; scripts run only while it is 0. */
   wasAvailable: integer("was_available").notNull(),
   spec: text("spec").notNull(),
@@ -61,7 +64,7 @@ export const instances = sqliteTable(
     databaseId: text("database_id").notNull(),
     nodeName: text("node_name").notNull(),
     hostId: text("host_id").notNull(),
-    state: text("state").notNull(),
+    state: text("state").$type<InstanceState>().notNull(),
     error: text("error"),
     config: text("config"),
     /** Highest generation ever written to `config`; a smaller one is refused. */
@@ -117,7 +120,7 @@ export const ports = sqliteTable(
     databaseId: text("database_id").notNull(),
     instanceId: text("instance_id").notNull(),
     /** "postgres" or "rest" */
-    purpose: text("purpose").notNull(),
+    purpose: text("purpose").$type<"postgres" | "rest">().notNull(),
     /** 1 = allocated for a requested 0 */
     random: integer("random").notNull(),
   },
@@ -132,15 +135,15 @@ export const tasks = sqliteTable(
   "tasks",
   {
     id: text("id").primaryKey(),
-    scope: text("scope").notNull(),
+    scope: text("scope").$type<TaskScope>().notNull(),
     entityId: text("entity_id").notNull(),
     databaseId: text("database_id"),
     nodeName: text("node_name"),
     instanceId: text("instance_id"),
     hostId: text("host_id"),
     parentId: text("parent_id"),
-    type: text("type").notNull(),
-    status: text("status").notNull(),
+    type: text("type").$type<TaskType>().notNull(),
+    status: text("status").$type<TaskStatus>().notNull(),
     error: text("error"),
     plan: text("plan").notNull(),
     /** Epoch of the worker that runs it; 0 = not claimed. */
@@ -162,7 +165,7 @@ export const taskSteps = sqliteTable(
     taskId: text("task_id").notNull(),
     stepId: text("step_id").notNull(),
     /** running | done | failed */
-    state: text("state").notNull(),
+    state: text("state").$type<"running" | "done" | "failed">().notNull(),
     attempts: integer("attempts").notNull(),
     error: text("error"),
     startedAtMs: integer("started_at_ms").notNull(),

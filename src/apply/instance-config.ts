@@ -1,0 +1,96 @@
+// Writing what a keeper should follow, and waiting until it says that it does.
+import { AppError } from "../base/errors.ts";
+import { instanceErrorSettleMs } from "../base/limits.ts";
+import type { InstanceConfig, InstanceReport } from "../spec/instance-config.ts";
+import { generationGuard } from "../store/databases.ts";
+import { loadInstance, loadReport, saveConfig } from "../store/instances.ts";
+import type { StepDeps } from "./step-deps.ts";
+import type { StepRun } from "./task-run.ts";
+import { waitUntil } from "./wait-until.ts";
+
+/** Gives the keeper the configuration, unless it has one of this generation already. */
+export async function writeConfig(
+  run: StepRun,
+  deps: StepDeps,
+  config: InstanceConfig,
+): Promise<void> {
+  const { store, clock, ids } = deps;
+  const { databaseId, generation } = run.plan;
+  const outcome = await store.commit({
+    opId: ids.uuid(),
+    guards: [run.guard, generationGuard(store.db, databaseId, generation)],
+    statements: [saveConfig(store.db, config, clock.nowMs())],
+  });
+  if (!outcome.ok) throw new AppError("terminal", `the plan is outdated (${outcome.conflict})`);
+  if (outcome.repeated || outcome.changed[0] === 1) return;
+  const stored = await loadInstance(store.db, config.instance_id);
+  if (!stored) throw new AppError("terminal", `instance ${config.instance_id} does not exist`);
+  if (stored.generation !== config.generation) {
+    throw new AppError("terminal", `instance ${config.instance_id} has a newer configuration`);
+  }
+}
+
+/** Waits until the keeper has applied the configuration and PostgreSQL runs, or is stopped, as it says. */
+export async function waitApplied(
+  run: StepRun,
+  deps: StepDeps,
+  config: InstanceConfig,
+): Promise<InstanceReport> {
+  const { store, clock } = deps;
+  const watch = new ReportWatch(run);
+  return waitUntil({
+    clock,
+    signal: run.signal,
+    missing: () => watch.text(config),
+    look: async () => {
+      const report = await loadReport(store.display, config.instance_id);
+      watch.see(report, clock.monotonicMs());
+      if (report && hasApplied(report, config)) return report;
+      const lasting = watch.lastingError(config, clock.monotonicMs());
+      if (lasting !== undefined) throw new AppError("terminal", lasting);
+      return undefined;
+    },
+  });
+}
+
+/** Whether the report says that the configuration is in effect. */
+export function hasApplied(report: InstanceReport, config: InstanceConfig): boolean {
+  return report.applied_generation >= config.generation && report.postgres_state === config.run;
+}
+
+/** Follows the reports of one instance: logs changes, and notices an error that does not go away. */
+class ReportWatch {
+  readonly #run: StepRun;
+  #last: InstanceReport | undefined;
+  #error: { readonly text: string; readonly sinceMs: number } | undefined;
+
+  constructor(run: StepRun) {
+    this.#run = run;
+  }
+
+  see(report: InstanceReport | undefined, nowMs: number): void {
+    if (report && this.#last && report.postgres_state !== this.#last.postgres_state) {
+      this.#run.log(`PostgreSQL is ${report.postgres_state}`, { decision: report.decision });
+    }
+    this.#last = report;
+    const text = report?.error;
+    if (text === undefined) this.#error = undefined;
+    else if (this.#error?.text !== text) this.#error = { text, sinceMs: nowMs };
+  }
+
+  lastingError(config: InstanceConfig, nowMs: number): string | undefined {
+    const report = this.#last;
+    if (!report || !this.#error || report.applied_generation >= config.generation) return undefined;
+    return nowMs - this.#error.sinceMs >= instanceErrorSettleMs ? this.#error.text : undefined;
+  }
+
+  text(config: InstanceConfig): string {
+    const report = this.#last;
+    if (!report) return `the keeper of ${config.instance_id} has not reported`;
+    const error = report.error === undefined ? "" : `: ${report.error}`;
+    return (
+      `the keeper of ${config.instance_id} reports ${report.postgres_state} ` +
+      `at generation ${report.applied_generation} of ${config.generation}${error}`
+    );
+  }
+}

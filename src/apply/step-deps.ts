@@ -1,0 +1,74 @@
+// What the handlers of steps work with, and how they find the host of a step.
+import type { Clock } from "../base/clock.ts";
+import { AppError } from "../base/errors.ts";
+import type { Ids } from "../base/ids.ts";
+import type { Executor } from "../host/executor.ts";
+import type { Driver, StepContext } from "../orchestrator/driver.ts";
+import type { HostFacts } from "../plan/placement.ts";
+import type { HostRecord } from "../spec/host.ts";
+import type { KeeperFile } from "../spec/instance-config.ts";
+import { listHosts } from "../store/hosts.ts";
+import type { Sealer } from "../store/sealing.ts";
+import type { Store } from "../store/store.ts";
+import type { CertificateIssuer } from "./step-certificates.ts";
+import type { StepRun } from "./task-run.ts";
+
+/** How a keeper on some host reaches the store, and how much it logs. */
+export type KeeperAccess = Pick<
+  KeeperFile,
+  "store_urls" | "store_username" | "store_password_file" | "log_level"
+>;
+
+export interface StepDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly sealer: Sealer;
+  /** Driver of a host, by the `orchestrator` of its record. */
+  readonly driver: (orchestrator: string) => Driver | undefined;
+  /** How to reach a host; undefined = it cannot be reached from here. */
+  readonly executor: (hostId: string) => Executor | undefined;
+  readonly keeperAccess: (hostId: string) => KeeperAccess;
+  readonly issuer: CertificateIssuer;
+}
+
+/** The handler of one kind of resource. */
+export interface StepHandler {
+  ensure(run: StepRun, deps: StepDeps): Promise<void>;
+  remove(run: StepRun, deps: StepDeps): Promise<void>;
+}
+
+export interface StepHost {
+  readonly record: HostRecord;
+  readonly driver: Driver;
+  readonly executor: Executor;
+  readonly facts: HostFacts;
+  readonly context: StepContext;
+}
+
+/** The host of the step's resource with its driver and executor; throws when there is none. */
+export async function hostOf(run: StepRun, deps: StepDeps): Promise<StepHost> {
+  const { hostId } = run.step.resource;
+  const [host] = await listHosts(deps.store.db, [hostId]);
+  if (!host) throw new AppError("terminal", `host ${hostId} is not part of the cluster`);
+  const { record } = host;
+  const driver = deps.driver(record.orchestrator);
+  if (!driver) {
+    throw new AppError("terminal", `host ${hostId} runs ${record.orchestrator}, unknown here`);
+  }
+  const executor = deps.executor(hostId);
+  if (!executor) throw new AppError("retryable", `host ${hostId} cannot be reached`);
+  const facts = factsOf(record);
+  const context = { executor, host: facts, signal: run.signal, log: run.log };
+  return { record, driver, executor, facts, context };
+}
+
+export function factsOf(record: HostRecord): HostFacts {
+  return {
+    hostId: record.id,
+    dataDir: record.data_dir,
+    runDir: record.run_dir,
+    instanceDir: record.instance_dir,
+    postgresUser: record.postgres_user,
+  };
+}

@@ -1,0 +1,84 @@
+// Steps of an instance itself: its configuration, and its restart, stop and start on request.
+import { AppError } from "../base/errors.ts";
+import { instanceReportStaleMs, instanceStopTimeoutMs } from "../base/limits.ts";
+import { instanceConfig } from "../plan/inputs.ts";
+import type { InstanceConfig, InstanceReport } from "../spec/instance-config.ts";
+import { loadInstance, loadReport, type ObservedInstance } from "../store/instances.ts";
+import { hasApplied, waitApplied, writeConfig } from "./instance-config.ts";
+import type { StepDeps, StepHandler } from "./step-deps.ts";
+import { askAndWait } from "./step-request.ts";
+import type { StepRun } from "./task-run.ts";
+import { waitUntil } from "./wait-until.ts";
+
+export const instanceStep: StepHandler = {
+  async ensure(run, deps) {
+    const { step, plan } = run;
+    const config = instanceConfig(step.resource, plan.generation, step.restarts);
+    await writeConfig(run, deps, config);
+    await waitApplied(run, deps, config);
+  },
+  /** Stops PostgreSQL in order. A keeper that does not answer is no obstacle: its removal ends whatever runs. */
+  async remove(run, deps) {
+    const instance = await loadInstance(deps.store.db, run.step.resource.id);
+    if (!instance?.config) return;
+    const config: InstanceConfig = {
+      ...instance.config,
+      run: "stopped",
+      generation: run.plan.generation,
+    };
+    await writeConfig(run, deps, config);
+    const stopped = await waitStopped(run, deps, config);
+    if (!stopped) run.log("the keeper did not confirm the stop and is removed with what it runs");
+  },
+};
+
+/** PostgreSQL of the instance restarts, whether or not settings wait for it. */
+export async function restartInstance(run: StepRun, deps: StepDeps): Promise<void> {
+  const instance = await existing(run, deps);
+  await askAndWait(run, deps, { kind: "restart", reason: "requested" });
+  await waitApplied(run, deps, instance.config);
+}
+
+/** The instance stops, or starts, and stays so: the configuration says it. */
+export async function setRunning(
+  run: StepRun,
+  deps: StepDeps,
+  wanted: InstanceConfig["run"],
+): Promise<void> {
+  const { config } = await existing(run, deps);
+  const next: InstanceConfig = { ...config, run: wanted, generation: run.plan.generation };
+  await writeConfig(run, deps, next);
+  await waitApplied(run, deps, next);
+}
+
+async function existing(
+  run: StepRun,
+  deps: StepDeps,
+): Promise<ObservedInstance & { readonly config: InstanceConfig }> {
+  const { id } = run.step.resource;
+  const instance = await loadInstance(deps.store.db, id);
+  if (!instance?.config) throw new AppError("terminal", `instance ${id} does not exist`);
+  return { ...instance, config: instance.config };
+}
+
+/** Whether the keeper confirmed the stop. Gives up when its reports cease or after instanceStopTimeoutMs. */
+async function waitStopped(run: StepRun, deps: StepDeps, config: InstanceConfig): Promise<boolean> {
+  const { store, clock } = deps;
+  const endMs = clock.monotonicMs() + instanceStopTimeoutMs;
+  return waitUntil({
+    clock,
+    signal: run.signal,
+    missing: () => `the keeper of ${config.instance_id} to stop PostgreSQL`,
+    look: async () => {
+      const report = await loadReport(store.display, config.instance_id);
+      if (report && hasApplied(report, config)) return true;
+      const alive = report !== undefined && isFresh(report, clock.nowMs());
+      return alive && clock.monotonicMs() < endMs ? undefined : false;
+    },
+  });
+}
+
+/** Whether the keeper reported not long ago. */
+export function isFresh(report: InstanceReport, nowMs: number): boolean {
+  return nowMs - report.observed_at_ms <= instanceReportStaleMs;
+}

@@ -1,0 +1,173 @@
+// The one that runs tasks. Holds the worker lease, looks for tasks whenever the store changed, and keeps one run
+// per database going. Owns every change of a task's state except the asking for a cancel.
+import { isAbort, messageOf } from "../base/errors.ts";
+import {
+  certificateCheckIntervalMs,
+  pruneIntervalMs,
+  taskConcurrencyMax,
+  taskSweepGapMs,
+  taskSweepIntervalMs,
+  workerDutyDelayMs,
+  workerLeasePollMs,
+} from "../base/limits.ts";
+import type { Rng } from "../base/rng.ts";
+import { type ActiveTask, listActiveTasks } from "../store/tasks.ts";
+import { acquireLease, type Lease, type LeaseDeps } from "./lease.ts";
+import { prune } from "./prune.ts";
+import { rotateCertificates } from "./rotate.ts";
+import type { StepDeps } from "./step-deps.ts";
+import { createStepRunner } from "./steps.ts";
+import { TaskRun, type TaskRunDeps } from "./task-run.ts";
+
+export type WorkerDeps = LeaseDeps & StepDeps & { readonly rng: Rng };
+
+export interface Worker {
+  /** Works until the signal aborts; then running steps are stopped and left to the next worker. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** The worker of this server. At most one of all servers works at a time. */
+export function createWorker(deps: WorkerDeps): Worker {
+  return {
+    async run(signal) {
+      while (!signal.aborted) {
+        try {
+          const lease = await acquireLease(deps, signal);
+          await serveTerm(deps, lease, signal);
+        } catch (error) {
+          if (signal.aborted) return;
+          deps.log.error("worker term ended", { error: messageOf(error) });
+          await deps.clock.sleep(workerLeasePollMs, signal).catch(() => undefined);
+        }
+      }
+    },
+  };
+}
+
+/** Everything that is done under one lease. Ends when the lease does. */
+async function serveTerm(deps: WorkerDeps, lease: Lease, signal: AbortSignal): Promise<void> {
+  const tasks = new TaskLoop(deps, lease);
+  await Promise.all([
+    tasks.run(lease.lost),
+    repeat(deps, certificateCheckIntervalMs, lease.lost, () => rotateCertificates(deps, lease)),
+    repeat(deps, pruneIntervalMs, lease.lost, () => prune(deps, lease)),
+  ]);
+  if (signal.aborted) await lease.release().catch((error) => logRelease(deps, error));
+}
+
+function logRelease(deps: WorkerDeps, error: unknown): void {
+  deps.log.warn("could not release the worker lease", { error: messageOf(error) });
+}
+
+/** Runs the duty at intervals, first a minute after the start, when tasks have had their turn. A failure is logged and tried again the next time. */
+async function repeat(
+  deps: WorkerDeps,
+  intervalMs: number,
+  signal: AbortSignal,
+  duty: () => Promise<void>,
+): Promise<void> {
+  await deps.clock.sleep(workerDutyDelayMs, signal).catch(() => undefined);
+  while (!signal.aborted) {
+    try {
+      await duty();
+    } catch (error) {
+      if (!signal.aborted) deps.log.warn("a worker's duty failed", { error: messageOf(error) });
+    }
+    await deps.clock.sleep(intervalMs, signal).catch(() => undefined);
+  }
+}
+
+/** Starts runs for tasks that are due and tells running ones about cancels. */
+export class TaskLoop {
+  readonly #deps: WorkerDeps;
+  readonly #runDeps: TaskRunDeps;
+  readonly #runs = new Map<string, { readonly run: TaskRun; readonly database: string | null }>();
+  readonly #ends = new Map<string, Promise<void>>();
+  /** Abandoned tasks and when, on the monotonic clock, they are tried again. */
+  readonly #retryAtMs = new Map<string, number>();
+  /** Aborts when a run ended and another task of its database may begin. */
+  #wake = new AbortController();
+
+  constructor(deps: WorkerDeps, lease: Lease) {
+    this.#deps = deps;
+    const runStep = createStepRunner(deps);
+    this.#runDeps = { ...deps, lease, runStep };
+  }
+
+  /** Looks for tasks until the signal aborts, then waits until every run has stopped. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { store, log } = this.#deps;
+    let version = 0;
+    while (!signal.aborted) {
+      try {
+        version = await store.changeVersion(signal);
+        const pauseMs = this.#sweep(await listActiveTasks(store.db));
+        await this.#pause(version, pauseMs, signal);
+      } catch (error) {
+        if (signal.aborted) break;
+        log.warn("could not look for tasks", { error: messageOf(error) });
+        await this.#deps.clock.sleep(taskSweepIntervalMs, signal).catch(() => undefined);
+      }
+    }
+    await Promise.allSettled(this.#ends.values());
+  }
+
+  /** One look. Returns how long nothing will be due unless the store changes. */
+  #sweep(active: readonly ActiveTask[]): number {
+    const { clock } = this.#deps;
+    let pauseMs = taskSweepIntervalMs;
+    const busy = new Set([...this.#runs.values()].map(({ database }) => database));
+    for (const task of active) {
+      const running = this.#runs.get(task.id);
+      if (running) {
+        if (task.status === "canceling") running.run.cancel();
+        continue;
+      }
+      if (this.#runs.size >= taskConcurrencyMax) break;
+      if (task.databaseId !== null && busy.has(task.databaseId)) continue;
+      const waitMs = this.#waitMs(task, clock.nowMs());
+      if (waitMs > 0) {
+        pauseMs = Math.min(pauseMs, waitMs);
+        continue;
+      }
+      busy.add(task.databaseId);
+      this.#begin(task);
+    }
+    return pauseMs;
+  }
+
+  #waitMs(task: ActiveTask, nowMs: number): number {
+    const retryMs = (this.#retryAtMs.get(task.id) ?? 0) - this.#deps.clock.monotonicMs();
+    const dueMs = task.status === "pending" ? (task.notBeforeMs ?? 0) - nowMs : 0;
+    return Math.max(retryMs, dueMs, 0);
+  }
+
+  #begin(task: ActiveTask): void {
+    const run = new TaskRun(this.#runDeps, task.id);
+    this.#runs.set(task.id, { run, database: task.databaseId });
+    const end = run.run().then((result) => {
+      this.#runs.delete(task.id);
+      this.#ends.delete(task.id);
+      if (result === "final") this.#retryAtMs.delete(task.id);
+      else this.#retryAtMs.set(task.id, this.#deps.clock.monotonicMs() + taskSweepIntervalMs);
+      this.#wake.abort(new DOMException("a run ended", "AbortError"));
+    });
+    this.#ends.set(task.id, end);
+  }
+
+  /** Ends when the store changed, a run ended or the time is over; changes in quick succession count as one. */
+  async #pause(version: number, pauseMs: number, signal: AbortSignal): Promise<void> {
+    const { clock, store } = this.#deps;
+    await clock.sleep(taskSweepGapMs, signal);
+    const over = new AbortController();
+    const until = AbortSignal.any([signal, over.signal, this.#wake.signal]);
+    try {
+      await Promise.race([store.waitForChange(version, until), clock.sleep(pauseMs, until)]);
+    } catch (error) {
+      if (!isAbort(error)) throw error;
+    } finally {
+      over.abort(new DOMException("the pause ended", "AbortError"));
+      if (this.#wake.signal.aborted) this.#wake = new AbortController();
+    }
+  }
+}
