@@ -35,6 +35,15 @@ suite() {
   step "$name" bun test --reporter=junit --reporter-outfile="$REPORTS/$name.xml" "$@"
 }
 
+# Simulated hosts; a machine that cannot have them says so, and nothing else of the run changes.
+lab() {
+  if [ "$(test/lab/run.sh --can)" != yes ]; then
+    echo "lab: skipped: $(test/lab/run.sh --can)"
+    return
+  fi
+  step lab test/lab/run.sh --reporter=junit --reporter-outfile="$REPORTS/lab.xml" ./test/lab
+}
+
 # What the tests use beside the product. Without root they skip what they cannot have, and say so.
 install_test_tools() {
   ensure_postgres
@@ -65,9 +74,10 @@ if [ -z "$FAST" ]; then
   step compile compile_all
   [ -z "$(ls test/*.test.ts 2>/dev/null)" ] || suite conventions ./test/*.test.ts
   # What needs least comes first, so that a simple mistake is not reported by the slowest tests.
-  for directory in $(printf '%s\n' test/{contract,golden,sim,docs,e2e} test/*/ | sed 's#/$##' | awk '!seen[$0]++'); do
+  for directory in $(printf '%s\n' test/{contract,golden,sim,docs,e2e} test/*/ | sed 's#/$##' | grep -v '^test/lab$' | awk '!seen[$0]++'); do
     [ -z "$(find "$directory" -name '*.test.ts' 2>/dev/null)" ] || suite "${directory#test/}" "./$directory"
   done
+  lab
 fi
 echo
 bun scripts/test-report.ts "$REPORTS"

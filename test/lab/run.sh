@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
 # Runs the lab's tests in a box: run.sh [bun test arguments]. Builds the image first when it is not there.
-# Prints why and exits 75 when this machine cannot host a lab.
+# run.sh --can prints "yes", or why this machine cannot host a lab.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
-if [ "$(id -u)" != 0 ]; then echo "lab: needs root"; exit 75; fi
-if ! unshare --net --mount --pid --fork true 2>/dev/null; then echo "lab: this machine does not allow namespaces"; exit 75; fi
+can() {
+  if [ "$(id -u)" != 0 ]; then echo "it needs root"
+  elif ! unshare --net --mount --pid --fork true 2>/dev/null; then echo "this machine does not allow namespaces"
+  else echo yes; fi
+}
+if [ "${1:-}" = --can ]; then can; exit 0; fi
+if [ "$(can)" != yes ]; then echo "lab: $(can)" >&2; exit 1; fi
 need=()
 for pair in nft:nftables ip:iproute2 debootstrap:debootstrap; do command -v "${pair%%:*}" >/dev/null || need+=("${pair##*:}"); done
 if [ ${#need[@]} -gt 0 ]; then apt-get install -y -q --no-install-recommends "${need[@]}" >&2; fi
