@@ -27,6 +27,11 @@ export function httpDate(ms: number): string {
   return new Date(ms).toUTCString();
 }
 
+/** The time as a Date, for libraries that want one. */
+export function dateOf(ms: number): Date {
+  return new Date(ms);
+}
+
 /** Parses an RFC 3339 timestamp to milliseconds, or undefined when it is none. */
 export function parseTimestamp(text: string): number | undefined {
   const ms = Date.parse(text);
