@@ -73,11 +73,11 @@ export function isSettingValue(value: unknown): value is SettingValue {
 function settings(
   conf: Readonly<Record<string, unknown>> | undefined,
 ): Record<string, SettingValue> {
-  const result: Record<string, SettingValue> = {};
-  for (const [name, value] of Object.entries(conf ?? {})) {
-    if (isSettingValue(value)) result[name.toLowerCase()] = value;
-  }
-  return result;
+  return Object.fromEntries(
+    Object.entries(conf ?? {}).flatMap(([name, value]) =>
+      isSettingValue(value) ? [[name.toLowerCase(), value] as const] : [],
+    ),
+  );
 }
 
 /** A quantity that was validated before; 0 is no limit. */

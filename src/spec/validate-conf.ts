@@ -7,18 +7,18 @@ import { isSettingValue } from "./normalise.ts";
 import { isOneLine, problem } from "./problem.ts";
 
 /** Settings that follow from other fields or from the host, with what to do instead. */
-const OWNED: Readonly<Record<string, string>> = {
-  port: "use the field `port`",
-  listen_addresses: "it follows from the host's addresses and from `port`",
-  hba_file: "use `pg_hba_conf`",
-  ident_file: "use `pg_ident_conf`",
-  config_file: "use `postgresql_conf`",
-  data_directory: "it follows from the host's configuration",
-  external_pid_file: "it follows from the host's configuration",
-  unix_socket_directories: "it follows from the host's configuration",
-  primary_conninfo: "standbys are pointed at their primary by the control plane",
-  primary_slot_name: "standbys are pointed at their primary by the control plane",
-};
+const OWNED: ReadonlyMap<string, string> = new Map([
+  ["port", "use the field `port`"],
+  ["listen_addresses", "it follows from the host's addresses and from `port`"],
+  ["hba_file", "use `pg_hba_conf`"],
+  ["ident_file", "use `pg_ident_conf`"],
+  ["config_file", "use `postgresql_conf`"],
+  ["data_directory", "it follows from the host's configuration"],
+  ["external_pid_file", "it follows from the host's configuration"],
+  ["unix_socket_directories", "it follows from the host's configuration"],
+  ["primary_conninfo", "standbys are pointed at their primary by the control plane"],
+  ["primary_slot_name", "standbys are pointed at their primary by the control plane"],
+]);
 /** What a database and a node have in common here. */
 interface ConfLevel {
   readonly postgresql_conf?: Readonly<Record<string, unknown>>;
@@ -65,7 +65,7 @@ function checkSetting(
   if (!isSettingName(name)) {
     return [problem(path, "malformed", "is not a possible name of a setting")];
   }
-  const instead = OWNED[name];
+  const instead = OWNED.get(name);
   if (instead !== undefined) {
     return [problem(path, "owned", "is set by the control plane", instead)];
   }
