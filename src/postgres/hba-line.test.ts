@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { hbaLineProblem, identLineProblem, isIncludeLine } from "./hba-line.ts";
+import { hbaLineProblem, identLineProblem, lineMajorMin } from "./hba-line.ts";
 
 test.each([
   "",
@@ -76,8 +76,14 @@ test.each([
   expect(identLineProblem(line)).toContain(reason);
 });
 
-test("include lines are told from others", () => {
-  expect(isIncludeLine("  include_dir d")).toBe(true);
-  expect(isIncludeLine("# include d")).toBe(false);
-  expect(isIncludeLine("host all all all md5")).toBe(false);
+test.each([
+  ["  include_dir d", 16],
+  ["# include d", 0],
+  ["host all all all md5", 0],
+  ["host all all all oauth issuer=x", 18],
+  ["host all all ::1 ffff:: oauth issuer=x", 18],
+  ["host oauth oauth all md5", 0],
+  ["local oauth oauth peer", 0],
+])("%j needs version %d", (line, major) => {
+  expect(lineMajorMin(line)).toBe(major);
 });

@@ -4,6 +4,8 @@ import { isIP, isIPv4 } from "node:net";
 
 const HOST_TYPES = ["host", "hostssl", "hostnossl", "hostgssenc", "hostnogssenc"];
 const INCLUDES = ["include", "include_if_exists", "include_dir"];
+const INCLUDE_MAJOR_MIN = 16;
+const OAUTH_MAJOR_MIN = 18;
 const METHODS = [
   "trust",
   "reject",
@@ -53,10 +55,17 @@ export function identLineProblem(line: string): string | undefined {
     : "needs map name, system user name and database user name";
 }
 
-/** Whether the line reads another file, which PostgreSQL can from version 16 on. */
-export function isIncludeLine(line: string): boolean {
+/**
+ * First major version that understands a line of pg_hba.conf or pg_ident.conf, 0 for all: include
+ * lines came with 16, the method oauth with 18.
+ */
+export function lineMajorMin(line: string): number {
   const fields = splitLine(line);
-  return typeof fields !== "string" && INCLUDES.includes(fields[0] ?? "");
+  if (typeof fields === "string") return 0;
+  if (INCLUDES.includes(fields[0] ?? "")) return INCLUDE_MAJOR_MIN;
+  return HOST_TYPES.includes(fields[0] ?? "") && fields.slice(4, 6).includes("oauth")
+    ? OAUTH_MAJOR_MIN
+    : 0;
 }
 
 /** The fields of a line without its comment, or what is wrong with it. A list joined by commas is one field. */

@@ -2,15 +2,13 @@
 // what that version of PostgreSQL understands.
 import type { Diagnostic } from "../base/result.ts";
 import { checkParameterNames } from "../postgres/guc.ts";
-import { isIncludeLine } from "../postgres/hba-line.ts";
+import { lineMajorMin } from "../postgres/hba-line.ts";
 import { compareVersions, formatVersion, parseVersion } from "../postgres/version.ts";
 import type { DatabaseSpec } from "./database-spec.ts";
 import { applyDefaults, releases, spockMajor } from "./defaults.ts";
 import type { HostRecord } from "./host.ts";
 import { type ResolvedNode, resolveNodes } from "./normalise.ts";
 import { problem } from "./problem.ts";
-
-const INCLUDE_MAJOR_MIN = 16;
 
 /**
  * Problems of the hosts of a spec. A version must be installed exactly as it is asked for, except
@@ -31,7 +29,7 @@ export function validateHosts(
     ...nodes.flatMap((node, index) => checkVersion(spec, node, index, { hosts, known })),
     ...checkSpock(spec, nodes, hosts),
     ...checkParameters(spec, nodes),
-    ...checkIncludes(spec, nodes),
+    ...checkLines(spec, nodes),
   ];
 }
 
@@ -144,12 +142,12 @@ function checkParameters(
   return [...problems.values()];
 }
 
-/** Include lines of pg_hba.conf and pg_ident.conf came with PostgreSQL 16. */
-function checkIncludes(spec: DatabaseSpec, nodes: readonly ResolvedNode[]): readonly Diagnostic[] {
+/** Lines of pg_hba.conf and pg_ident.conf that the version of a node does not understand yet. */
+function checkLines(spec: DatabaseSpec, nodes: readonly ResolvedNode[]): readonly Diagnostic[] {
   const problems = new Map<string, Diagnostic>();
   for (const [index, node] of nodes.entries()) {
     const major = parseVersion(node.postgresVersion ?? "")?.major;
-    if (major === undefined || major >= INCLUDE_MAJOR_MIN) continue;
+    if (major === undefined) continue;
     const own = spec.nodes[index];
     const lists = [
       { path: "pg_hba_conf", lines: spec.pg_hba_conf },
@@ -159,9 +157,10 @@ function checkIncludes(spec: DatabaseSpec, nodes: readonly ResolvedNode[]): read
     ];
     for (const { path, lines } of lists) {
       for (const [line, text] of (lines ?? []).entries()) {
-        if (!isIncludeLine(text)) continue;
         const at = `${path}[${line}]`;
-        const message = `PostgreSQL ${major} has no include lines; they came with ${INCLUDE_MAJOR_MIN}`;
+        const needed = lineMajorMin(text);
+        if (needed <= major || problems.has(at)) continue;
+        const message = `PostgreSQL ${major} does not understand the line; ${needed} does`;
         problems.set(at, problem(at, "unsupported", message));
       }
     }
