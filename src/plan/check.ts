@@ -26,8 +26,15 @@ const ACTIONS: Readonly<Record<PlanKind, ReadonlySet<StepAction>>> = {
 /** Longest that any step may take. */
 const timeoutMaxMs = 24 * 3_600_000;
 
-/** What is wrong with a plan that starts from `stored`; empty for a sound one. */
-export function checkPlan(plan: Plan, stored: readonly StoredResource[]): readonly Diagnostic[] {
+/** What a plan starts from. */
+export interface PlanStart {
+  readonly stored: readonly StoredResource[];
+  readonly wasAvailable: boolean;
+}
+
+/** What is wrong with a plan; empty for a sound one. */
+export function checkPlan(plan: Plan, start: PlanStart): readonly Diagnostic[] {
+  const { stored } = start;
   return [
     ...identity(plan),
     ...ordering(plan.steps),
@@ -35,7 +42,7 @@ export function checkPlan(plan: Plan, stored: readonly StoredResource[]): readon
     ...removals(plan, stored),
     ...restarts(plan),
     ...places(plan.steps),
-    ...keepsData(plan, stored),
+    ...keepsData(plan, start),
     ...plan.steps.flatMap(secretsIn),
   ];
 }
@@ -150,23 +157,25 @@ function places(steps: readonly Step[]): Diagnostic[] {
   return found;
 }
 
-/** 9. A node keeps an instance as long as it stays in the spec. 10. No instance changes its major version in place. */
-function keepsData(plan: Plan, stored: readonly StoredResource[]): Diagnostic[] {
+/**
+ * 9. A node that was in use keeps an instance as long as it stays in the spec. 10. No instance changes its major
+ * version in place.
+ */
+function keepsData(plan: Plan, { stored, wasAvailable }: PlanStart): Diagnostic[] {
   const found: Diagnostic[] = [];
   const instances = plan.steps.filter(({ resource }) => resource.kind === "database.instance");
   const removed = new Set(instances.filter(isRemoval).map(({ resource }) => resource.id));
+  const finished = stored.filter(
+    ({ kind, state }) => kind === "database.instance" && state !== "needs_recreate",
+  );
   const survivors = new Set(
-    stored.flatMap(({ kind, id, nodeName }) =>
-      kind === "database.instance" && !removed.has(id) ? [nodeName] : [],
-    ),
+    finished.flatMap(({ id, nodeName }) => (removed.has(id) ? [] : [nodeName])),
   );
   const emptied = new Set(
-    instances.flatMap((step) =>
-      isRemoval(step) && !survivors.has(step.resource.nodeName) ? [step.resource.nodeName] : [],
-    ),
+    finished.flatMap(({ nodeName }) => (survivors.has(nodeName) ? [] : [nodeName])),
   );
   for (const { id, action, resource, changes } of instances) {
-    if (action === "create" && emptied.has(resource.nodeName)) {
+    if (wasAvailable && action === "create" && emptied.has(resource.nodeName)) {
       found.push(concerning(id, "data_loss", `replaces all instances of ${resource.nodeName}`));
     }
     if (changes.some(({ path }) => path === "/postgres_major")) {

@@ -36,7 +36,7 @@ const FOLLOWS: Partial<Readonly<Record<ResourceKind, readonly ResourceKind[]>>> 
   "database.instance": ["common.postgres_certs", "instance.keeper"],
 };
 
-/** Done once and never again, not even when the text changed; forgotten with their node. */
+/** Done once per instance and never again, not even when the text changed; forgotten with their instance. */
 const ONCE: ReadonlySet<ResourceKind> = new Set<ResourceKind>(["database.script"]);
 
 /** What has to change: wanted resources in the order of `desired`, then the unwanted ones in the order of `stored`. */
@@ -64,7 +64,7 @@ function changeOf(
   if (stored.state === "needs_recreate" || isGone(resource, input.observed)) {
     return created(resource, "needs_recreate");
   }
-  if (ONCE.has(resource.kind) && stored.state === "applied") return undefined;
+  if (isDone(resource, stored)) return undefined;
   const changes = inputChanges(stored, resource);
   const reason = updateReason(resource, stored, changes, changed, input);
   return reason === undefined ? undefined : { action: "update", resource, reason, changes };
@@ -92,6 +92,11 @@ function created(resource: Resource, reason: StepReason): Change {
   return { action: "create", resource, reason, changes: [] };
 }
 
+function isDone(resource: Resource, stored: StoredResource): boolean {
+  const sameInstance = resource.instanceId === stored.instanceId;
+  return ONCE.has(resource.kind) && stored.state === "applied" && sameInstance;
+}
+
 function isGone(resource: Resource, observed: ObservedDatabase): boolean {
   return (
     resource.kind === "instance.keeper" &&
@@ -102,10 +107,10 @@ function isGone(resource: Resource, observed: ObservedDatabase): boolean {
 
 function unwanted({ desired, stored }: DiffInput): readonly Change[] {
   const keys = new Set(desired.map(resourceKey));
-  const nodes = new Set(desired.flatMap(({ nodeName }) => nodeName ?? []));
+  const instances = new Set(desired.flatMap(({ instanceId }) => instanceId ?? []));
   const isKept = (resource: StoredResource): boolean =>
     keys.has(resourceKey(resource)) ||
-    (ONCE.has(resource.kind) && resource.nodeName !== undefined && nodes.has(resource.nodeName));
+    (ONCE.has(resource.kind) && instances.has(resource.instanceId ?? ""));
   return stored
     .filter((resource) => !isKept(resource))
     .map((resource) => ({ action: "delete", resource, reason: "not_wanted", changes: [] }));

@@ -11,7 +11,7 @@ import {
   instanceInputs,
   type MonitorInputs,
 } from "./inputs.ts";
-import { instanceParameters, userListenAddresses } from "./parameters.ts";
+import { instanceParameters } from "./parameters.ts";
 import { type Resource, type ResourceKey, resourceKey } from "./resource.ts";
 
 /** A host that grew or shrank by less than this part keeps the settings that it was given. */
@@ -60,8 +60,6 @@ export function monitorResource(
 
 function describe(draft: InstanceDraft, layout: InstanceLayout): InstanceInputs {
   const { input, node, host, id, bin } = draft;
-  const port = portOf(draft, node.port, "postgres");
-  const listen = userListenAddresses(node.postgresqlConf) ?? listenAddresses(host);
   const tuned_for = sizeOf(draft);
   return {
     instance_id: id,
@@ -73,9 +71,9 @@ function describe(draft: InstanceDraft, layout: InstanceLayout): InstanceInputs 
     postgres_major: bin.major,
     bin_dir: bin.bin_dir,
     run: "running",
-    port,
+    port: portOf(draft, node.port, "postgres"),
     rest_port: portOf(draft, node.patroniPort, "rest"),
-    listen_addresses: [...listen],
+    listen_addresses: listenAddresses(host),
     connect_addresses: [...host.client_addresses],
     parameters: instanceParameters({
       major: bin.major,
@@ -85,8 +83,6 @@ function describe(draft: InstanceDraft, layout: InstanceLayout): InstanceInputs 
       ordinal: node.ordinal,
       spock: bin.spock_version !== null,
       layout,
-      port,
-      listenAddresses: port === null ? [] : listen,
       user: node.postgresqlConf,
     }),
     hba: [
@@ -117,7 +113,7 @@ function portOf(
 }
 
 /** A machine that is only known by loopback addresses is not opened to the network; every other listens everywhere. */
-function listenAddresses(host: HostRecord): readonly string[] {
+function listenAddresses(host: HostRecord): string[] {
   const all = unique([...host.client_addresses, ...host.peer_addresses]);
   return all.every(isLoopback) ? unique(["127.0.0.1", ...all.filter(isAddress)]) : ["*"];
 }

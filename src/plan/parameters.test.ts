@@ -25,8 +25,6 @@ const input: ParameterInput = {
     keeper_file: "/b/keeper.json",
     fencer_socket: "/run/b.fencer",
   },
-  port: 5433,
-  listenAddresses: ["*"],
   user: {},
 };
 
@@ -38,16 +36,6 @@ describe("instanceParameters", () => {
       "spock.save_resolutions": "off",
       work_mem: "8192",
     });
-  });
-
-  test("keeps the port that the spec names", () => {
-    const parameters = instanceParameters({ ...input, user: { port: 1 } });
-    expect(parameters.port).toBe("5433");
-  });
-
-  test("listens nowhere without a port", () => {
-    const parameters = instanceParameters({ ...input, port: null, listenAddresses: [] });
-    expect(parameters).toMatchObject({ port: "5432", listen_addresses: "" });
   });
 
   test("names Spock only where it is installed", () => {

@@ -1,4 +1,5 @@
-// The settings of one instance: fixed ones, those for its size, those of Spock, TLS, place and port; the user's win.
+// The settings of one instance: fixed ones, those for its size, of Spock, TLS and log; the user's win.
+// Port and addresses are fields of the instance and not among them.
 import { tunables } from "../postgres/tunables.ts";
 import type { InstanceLayout } from "../spec/instance-config.ts";
 import type { SettingValue } from "../spec/normalise.ts";
@@ -14,15 +15,9 @@ export interface ParameterInput {
   /** The installation has Spock. */
   readonly spock: boolean;
   readonly layout: InstanceLayout;
-  /** null = unix socket only. */
-  readonly port: number | null;
-  readonly listenAddresses: readonly string[];
   /** postgresql_conf of database and node, merged. */
   readonly user: Readonly<Record<string, SettingValue>>;
 }
-
-/** The port that names the unix socket of an instance without TCP (manual 20.3.1, `port`). */
-const socketPort = 5432;
 
 const FIXED: Readonly<Record<string, string>> = {
   archive_command: "/bin/true",
@@ -55,7 +50,7 @@ const SPOCK: Readonly<Record<string, string>> = {
   "spock.save_resolutions": "on",
 };
 
-/** All settings of postgresql.conf but the paths that only the keeper knows; names in lower case, sorted. */
+/** Settings of postgresql.conf, names in lower case and sorted. The keeper adds port, addresses and its own paths. */
 export function instanceParameters(input: ParameterInput): Readonly<Record<string, string>> {
   const ordinal = String(input.ordinal);
   const generated: Record<string, string> = {
@@ -74,19 +69,7 @@ export function instanceParameters(input: ParameterInput): Readonly<Record<strin
   for (const [name, value] of Object.entries(input.user)) {
     generated[name.toLowerCase()] = renderSetting(value);
   }
-  generated.port = String(input.port ?? socketPort);
-  generated.listen_addresses = input.listenAddresses.join(",");
   return sortedByName(generated);
-}
-
-/** `listen_addresses` as the user set it; undefined when he did not. */
-export function userListenAddresses(
-  user: Readonly<Record<string, SettingValue>>,
-): readonly string[] | undefined {
-  const value = user.listen_addresses;
-  if (value === undefined) return undefined;
-  const addresses = renderSetting(value).split(",");
-  return addresses.map((address) => address.trim()).filter((address) => address !== "");
 }
 
 /** A setting's value as the text that the configuration file wants. */

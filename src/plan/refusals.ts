@@ -10,11 +10,11 @@ export function refusals(input: DesiredInput): readonly Diagnostic[] {
   return [...lostNodes(input), ...wrongParameters(input)];
 }
 
-/** A node whose instances would all be replaced by empty ones. */
+/** A node whose finished instances would all be replaced by empty ones. */
 function lostNodes({ databaseId, nodes, stored, wasAvailable }: DesiredInput): Diagnostic[] {
   if (!wasAvailable) return [];
   const existing = Map.groupBy(
-    stored.filter(({ kind }) => kind === "database.instance"),
+    stored.filter(({ kind, state }) => kind === "database.instance" && state !== "needs_recreate"),
     ({ nodeName }) => nodeName ?? "",
   );
   return nodes.flatMap((node, index) => {

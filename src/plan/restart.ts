@@ -7,7 +7,12 @@ import type { ObservedDatabase } from "./observed.ts";
 import type { InputChange, Step } from "./resource.ts";
 
 /** Fields besides the settings that the server only reads when it starts. */
-const AT_START: ReadonlySet<string> = new Set(["/bin_dir", "/postgres_major"]);
+const AT_START: ReadonlySet<string> = new Set([
+  "/bin_dir",
+  "/listen_addresses",
+  "/port",
+  "/postgres_major",
+]);
 const PARAMETER = /^\/parameters\/(.+)$/;
 
 /**

@@ -56,9 +56,14 @@ export function numberedSteps(
   return steps;
 }
 
-/** A removal as the last wave: what depends on others goes before them. */
+/** Removals as the last wave, what depends on others first; node by node, in whatever order they were stored. */
 export function removalWave(removed: readonly Change[]): Wave {
-  return inDependencyOrder(removed).toReversed();
+  const place = ({ resource }: Change): string =>
+    `${resource.nodeName ?? ""} ${resource.instanceId ?? ""} ${resourceKey(resource)}`;
+  const sorted = removed
+    .map((change) => ({ ...change, place: place(change) }))
+    .sort((a, b) => (a.place < b.place ? 1 : a.place > b.place ? -1 : 0));
+  return inDependencyOrder(sorted).toReversed();
 }
 
 /** One step of a change. */

@@ -2,7 +2,6 @@
 // Taken from pg_settings of servers of each major; guc.test.ts compares it with a real one.
 import { nearest } from "../base/nearest.ts";
 import type { Diagnostic } from "../base/result.ts";
-import { isSettingName } from "./conf.ts";
 
 /** Column `context` of pg_settings. */
 export const GUC_CONTEXTS = [
@@ -161,16 +160,6 @@ export const gucAliases: readonly string[] = [
   "ssl_ecdh_curve",
 ];
 
-/** Settings that follow from other fields of a spec or from the layout of an instance. */
-const OWNED: Readonly<Record<string, string>> = {
-  port: "set the field `port` instead",
-  data_directory: "the place of the data follows from the host's configuration",
-  config_file: "use `postgresql_conf`",
-  hba_file: "use `pg_hba_conf`",
-  ident_file: "use `pg_ident_conf`",
-  unix_socket_directories: "the place of the sockets follows from the host's configuration",
-};
-
 const BY_NAME = parseCatalogue();
 
 /** When a change of the setting takes effect; undefined for a name that this major does not know. Case does not matter. */
@@ -196,8 +185,8 @@ export function gucNames(context: GucContext, major: number): readonly string[] 
 }
 
 /**
- * What is wrong with the names of a user's settings, since a server does not start with a wrong one:
- * codes `malformed`, `unknown_parameter`, `read_only_parameter`, `owned_parameter`.
+ * Names of a user's settings that a server of this major would not start with: codes `unknown_parameter` and
+ * `read_only_parameter`. Paths are `<path>.<name>`.
  */
 export function checkParameterNames(
   names: readonly string[],
@@ -211,14 +200,7 @@ export function checkParameterNames(
 }
 
 function parameterProblem(name: string, major: number): Omit<Diagnostic, "path"> | undefined {
-  if (!isSettingName(name)) {
-    return { code: "malformed", message: "is not a possible name of a setting" };
-  }
   const lower = name.toLowerCase();
-  const owner = OWNED[lower];
-  if (owner !== undefined) {
-    return { code: "owned_parameter", message: "cannot be set here", hint: owner };
-  }
   if (!isKnownGuc(lower, major)) {
     const meant = nearest(lower, namesOf(major));
     return {
