@@ -4,7 +4,7 @@ import { AppError } from "../base/errors.ts";
 import type { Ids } from "../base/ids.ts";
 import type { Executor } from "../host/executor.ts";
 import type { Driver, StepContext } from "../orchestrator/driver.ts";
-import type { HostFacts } from "../plan/placement.ts";
+import { factsOf, type HostFacts } from "../plan/placement.ts";
 import type { HostRecord } from "../spec/host.ts";
 import type { KeeperFile } from "../spec/instance-config.ts";
 import { listHosts } from "../store/hosts.ts";
@@ -61,14 +61,4 @@ export async function hostOf(run: StepRun, deps: StepDeps): Promise<StepHost> {
   const facts = factsOf(record);
   const context = { executor, host: facts, signal: run.signal, log: run.log };
   return { record, driver, executor, facts, context };
-}
-
-export function factsOf(record: HostRecord): HostFacts {
-  return {
-    hostId: record.id,
-    dataDir: record.data_dir,
-    runDir: record.run_dir,
-    instanceDir: record.instance_dir,
-    postgresUser: record.postgres_user,
-  };
 }

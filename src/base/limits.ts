@@ -143,3 +143,38 @@ export const certificateFilesCheckMs = 5_000;
 export const logTailBytesMax = 16 * 1024;
 /** How long after a worker's start its duties beside tasks begin. */
 export const workerDutyDelayMs = 60_000;
+/** How often a keeper looks whether a starting PostgreSQL accepts connections. */
+export const keeperStartingPollMs = 10;
+/** How long a restart waits for PostgreSQL to accept connections before it reports that it does not yet. */
+export const restartTimeoutMs = 60_000;
+/** Longest log file of a keeper or fencer where no service manager keeps logs, in bytes; one older copy is kept. */
+export const detachedLogBytesMax = 16 * 1024 * 1024;
+/** How often living keepers and fencers are looked at where no service manager does it. */
+export const superviseIntervalMs = 250;
+/** How often their logs and unit files are looked at. */
+export const superviseUpkeepIntervalMs = 30_000;
+/** First and longest wait before a keeper or fencer that died is started again. */
+export const superviseBackoffFirstMs = 100;
+export const superviseBackoffMaxMs = 10_000;
+/** One that lived this long has got over its deaths. */
+export const superviseForgottenAfterMs = 30_000;
+/** Time a keeper or fencer has to end by itself. */
+export const agentStopGraceMs = 10_000;
+/** Time to end every process of an instance for its removal. */
+export const instanceKillTimeoutMs = 30_000;
+/** A clean stop of PostgreSQL when its unit is stopped, as at a shutdown of the machine. */
+export const unitStopTimeoutS = 300;
+/** One call of the service manager. */
+export const serviceManagerTimeoutMs = 90_000;
+/** Longest path of a unix socket, in bytes; sockaddr_un has room for 107. */
+export const socketPathBytesMax = 100;
+/** Iterations of a SCRAM-SHA-256 verifier that we make; PostgreSQL's own default (manual 20.5). */
+export const scramIterations = 4_096;
+/** One look of a driver at the keepers of one host before a plan is made. */
+export const hostObservationTimeoutMs = 5_000;
+/** Tries of an operation that lost against concurrent changes. */
+export const operationTriesMax = 5;
+/** Entries that a follower of a task log reads at once. */
+export const taskLogFollowBatch = 500;
+/** How often a follower of a task log looks for changes made by other servers. */
+export const taskLogFollowPollMs = 100;

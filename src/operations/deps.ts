@@ -8,6 +8,7 @@ import type { Executor } from "../host/executor.ts";
 import type { Driver } from "../orchestrator/driver.ts";
 import type { Sealer } from "../store/sealing.ts";
 import type { Store } from "../store/store.ts";
+import type { StatementParser } from "./statement-parser.ts";
 
 /** Everything that exists only after the cluster was initialised. */
 export interface ClusterRuntime {
@@ -20,8 +21,6 @@ export interface ClusterRuntime {
   readonly driver: (orchestrator: string) => Driver | undefined;
   /** How to reach a host; undefined = it cannot be reached from here. */
   readonly executor: (hostId: string) => Executor | undefined;
-  /** Tells the worker of this process to look for tasks now. */
-  readonly wakeWorker: () => void;
 }
 
 /** What init made. The recovery key is shown once and not kept. */
@@ -40,4 +39,6 @@ export interface OperationsDeps {
   readonly bootstrap: (clusterId: string) => Promise<Bootstrapped>;
   /** Base URLs under which this server is reached by others. */
   readonly serverUrls: () => readonly string[];
+  /** Why a text is not one SQL statement; null when it is. */
+  readonly parseStatement: StatementParser;
 }

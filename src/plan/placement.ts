@@ -1,4 +1,5 @@
 // What a driver's pure part is asked when a plan is made, and what it answers. Drivers implement it; plans call it.
+import type { HostRecord } from "../spec/host.ts";
 import type { InstanceLayout } from "../spec/instance-config.ts";
 import type { Resource } from "./resource.ts";
 
@@ -31,4 +32,15 @@ export interface Placer {
   layout(placement: InstancePlacement, host: HostFacts): InstanceLayout;
   /** filesystem.dir and instance.keeper resources of one instance, in this order. */
   resources(placement: InstancePlacement, host: HostFacts): readonly Resource[];
+}
+
+/** The facts in a host's record. */
+export function factsOf(record: HostRecord): HostFacts {
+  return {
+    hostId: record.id,
+    dataDir: record.data_dir,
+    runDir: record.run_dir,
+    instanceDir: record.instance_dir,
+    postgresUser: record.postgres_user,
+  };
 }

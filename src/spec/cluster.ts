@@ -14,7 +14,16 @@ export const Cluster = closed({
 });
 export type Cluster = Static<typeof Cluster>;
 
-export const ClusterJoinToken = closed({ token: Type.String(), server_urls: Strings });
+export const ClusterJoinToken = closed({
+  token: Type.String(),
+  server_urls: Strings,
+  recovery_key: Type.Optional(
+    Type.String({
+      description:
+        "In the answer to init only, once: opens the cluster's secrets when all hosts are lost. Keep it offline.",
+    }),
+  ),
+});
 export type ClusterJoinToken = Static<typeof ClusterJoinToken>;
 
 export const ClusterJoinRequest = closed({

@@ -1,5 +1,5 @@
 // Databases as stored: the wanted spec with its secrets sealed, its generation and its state.
-import { and, asc, count, eq, inArray } from "drizzle-orm";
+import { and, asc, count, eq, inArray, sql } from "drizzle-orm";
 import type { DatabaseState } from "../spec/database.ts";
 import type { DatabaseSpec } from "../spec/database-spec.ts";
 import type { StoreDb } from "./db.ts";
@@ -120,6 +120,23 @@ export function settleDatabase(
 
 export function deleteDatabaseRow(db: StoreDb, id: string): Query {
   return db.delete(databases).where(eq(databases.id, id)).toSQL();
+}
+
+export async function databaseExists(db: StoreDb, id: string): Promise<boolean> {
+  const rows = await db.select({ id: databases.id }).from(databases).where(eq(databases.id, id));
+  return rows.length > 0;
+}
+
+/** Holds while there is no database of this id. */
+export function databaseFreeGuard(db: StoreDb, id: string): Guard {
+  return {
+    name: "database_free",
+    query: db
+      .select({ free: sql`${count()} = 0` })
+      .from(databases)
+      .where(eq(databases.id, id))
+      .toSQL(),
+  };
 }
 
 /** Holds while the database is exactly as it was read. */

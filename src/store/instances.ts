@@ -1,5 +1,5 @@
 // Instances, the configuration their keepers follow, and what their keepers report.
-import { and, asc, count, eq, inArray, lt, type SQL } from "drizzle-orm";
+import { and, asc, count, eq, getTableColumns, inArray, lt, type SQL, sql } from "drizzle-orm";
 import type { InstanceState } from "../spec/instance.ts";
 import type { InstanceConfig, InstanceReport } from "../spec/instance-config.ts";
 import type { StoreDb } from "./db.ts";
@@ -26,6 +26,14 @@ export interface ObservedInstance extends InstanceRecord {
   readonly report?: InstanceReport;
 }
 
+/** What lists show of an instance: only two fields of its configuration, which is large. */
+export interface ShownInstance extends Omit<InstanceRecord, "config" | "generation"> {
+  /** TCP port of PostgreSQL; null = none, or not known yet. */
+  readonly port: number | null;
+  readonly addresses: readonly string[];
+  readonly report?: InstanceReport;
+}
+
 /** States that a change in progress leaves behind until its task ends. */
 export const IN_PROGRESS_STATES: readonly InstanceState[] = ["creating", "modifying", "deleting"];
 
@@ -35,6 +43,30 @@ export async function listInstances(
   databaseId?: string,
 ): Promise<readonly ObservedInstance[]> {
   return select(db, databaseId === undefined ? undefined : eq(instances.databaseId, databaseId));
+}
+
+/** The same, as users see them. */
+export async function listShownInstances(
+  db: StoreDb,
+  databaseId?: string,
+): Promise<readonly ShownInstance[]> {
+  const { config, generation: _, ...shown } = getTableColumns(instances);
+  const rows = await db
+    .select({
+      ...shown,
+      port: sql<number | null>`json_extract(${config}, '$.port')`,
+      addresses: sql<string | null>`json_extract(${config}, '$.connect_addresses')`,
+      report: instanceReports.report,
+    })
+    .from(instances)
+    .leftJoin(instanceReports, eq(instanceReports.instanceId, instances.id))
+    .where(databaseId === undefined ? undefined : eq(instances.databaseId, databaseId))
+    .orderBy(asc(instances.databaseId), asc(instances.nodeName), asc(instances.id));
+  return rows.map(({ addresses, report, ...row }) => ({
+    ...row,
+    addresses: addresses === null ? [] : JSON.parse(addresses),
+    ...(report === null ? {} : { report: JSON.parse(report) }),
+  }));
 }
 
 export async function loadInstance(db: StoreDb, id: string): Promise<ObservedInstance | undefined> {

@@ -1,0 +1,58 @@
+// The operations of a real control plane: one file per verb, put together.
+import { cancelTask } from "./cancel-task.ts";
+import { createDatabase, planCreate } from "./create-database.ts";
+import { deleteDatabase, planDelete } from "./delete-database.ts";
+import type { OperationsDeps } from "./deps.ts";
+import { followTaskLog } from "./follow-log.ts";
+import { createInitialiser, joinToken } from "./init-cluster.ts";
+import type { Operations } from "./operations.ts";
+import {
+  getCluster,
+  getDatabase,
+  getHost,
+  getTask,
+  listDatabases,
+  listHosts,
+  listTasks,
+  readiness,
+  taskLog,
+} from "./queries.ts";
+import { restartInstance } from "./restart-instance.ts";
+import { startInstance } from "./start-instance.ts";
+import { stopInstance } from "./stop-instance.ts";
+import { planUpdate, updateDatabase } from "./update-database.ts";
+
+export function createOperations(deps: OperationsDeps): Operations {
+  const initialiser = createInitialiser(deps);
+  return {
+    initialised: () => deps.runtime() !== undefined,
+    initCluster: (clusterId) => initialiser.init(clusterId),
+    getCluster: () => getCluster(deps),
+    joinToken: async () => joinToken(deps),
+    listHosts: () => listHosts(deps),
+    getHost: (hostId) => getHost(deps, hostId),
+    listDatabases: () => listDatabases(deps),
+    getDatabase: (databaseId) => getDatabase(deps, databaseId),
+    createDatabase: (request, key) => createDatabase(deps, request, key),
+    planCreate: (request) => planCreate(deps, request),
+    updateDatabase: (databaseId, request, forceUpdate) =>
+      updateDatabase(deps, { databaseId, request, forceUpdate }),
+    planUpdate: (databaseId, request, forceUpdate) =>
+      planUpdate(deps, { databaseId, request, forceUpdate }),
+    deleteDatabase: (databaseId, force) => deleteDatabase(deps, databaseId, force),
+    planDelete: (databaseId, force) => planDelete(deps, databaseId, force),
+    restartInstance: (databaseId, instanceId, scheduledAt) =>
+      restartInstance(deps, { databaseId, instanceId, scheduledAt }),
+    stopInstance: (databaseId, instanceId, force) =>
+      stopInstance(deps, { databaseId, instanceId, force }),
+    startInstance: (databaseId, instanceId, force) =>
+      startInstance(deps, { databaseId, instanceId, force }),
+    listTasks: (scope, entityId, page) => listTasks(deps, { scope, entityId }, page),
+    getTask: (scope, entityId, taskId) => getTask(deps, { scope, entityId, taskId }),
+    taskLog: (scope, entityId, taskId, page) => taskLog(deps, { scope, entityId, taskId }, page),
+    followTaskLog: (scope, entityId, taskId, afterEntryId, signal) =>
+      followTaskLog(deps, { scope, entityId, taskId }, afterEntryId, signal),
+    cancelTask: (databaseId, taskId) => cancelTask(deps, databaseId, taskId),
+    readiness: () => readiness(deps),
+  };
+}

@@ -1,0 +1,60 @@
+// A host as users see it.
+import { rfc3339 } from "../base/clock.ts";
+import { hostReportStaleMs } from "../base/limits.ts";
+import { formatVersion } from "../postgres/version.ts";
+import { releases, spockMajor } from "../spec/defaults.ts";
+import type { Host, HostRecord, HostStatus, PgEdgeVersion } from "../spec/host.ts";
+import type { StoredHost } from "../store/hosts.ts";
+
+export function presentHost({ record, status }: StoredHost, nowMs: number): Host {
+  const versions = supportedVersions(record);
+  const [newest] = versions;
+  return {
+    id: record.id,
+    orchestrator: record.orchestrator,
+    data_dir: record.data_dir,
+    peer_addresses: record.peer_addresses,
+    client_addresses: record.client_addresses,
+    cpus: record.cpus,
+    memory: bytesText(record.memory_bytes),
+    status: hostStatus(status, nowMs),
+    ...(newest ? { default_pgedge_version: newest } : {}),
+    supported_pgedge_versions: versions,
+    etcd_mode: record.etcd_mode,
+  };
+}
+
+/** Without a report for long, nothing of it is believed any more. */
+function hostStatus(status: StoredHost["status"], nowMs: number): HostStatus {
+  if (!status) return { state: "unknown", updated_at: rfc3339(0), components: {} };
+  const updated_at = rfc3339(status.updatedAtMs);
+  if (nowMs - status.updatedAtMs > hostReportStaleMs) {
+    return { state: "unreachable", updated_at, components: {} };
+  }
+  const { components } = status.status;
+  const healthy = Object.values(components).every((component) => component.healthy);
+  return { state: healthy ? "healthy" : "degraded", updated_at, components };
+}
+
+/** Newest first. */
+function supportedVersions(record: HostRecord): PgEdgeVersion[] {
+  return releases(record).map((release) => {
+    const version = formatVersion(release);
+    const installed = record.installations.find((installation) => installation.version === version);
+    const spock = installed?.spock_version;
+    return {
+      postgres_version: version,
+      spock_version: spock === null || spock === undefined ? "" : spockMajor(spock),
+    };
+  });
+}
+
+const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"] as const;
+
+/** SI units; one decimal below ten of a unit, e.g. `1.5GB`, `16GB`. */
+export function bytesText(bytes: number): string {
+  const power = bytes < 1_000 ? 0 : Math.min(Math.floor(Math.log10(bytes) / 3), UNITS.length - 1);
+  const value = bytes / 1_000 ** power;
+  const text = power > 0 && value < 9.95 ? value.toFixed(1) : String(Math.round(value));
+  return `${text.replace(/\.0$/, "")}${UNITS[power] ?? "B"}`;
+}

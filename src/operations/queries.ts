@@ -1,0 +1,108 @@
+// Everything that only reads.
+import { messageOf } from "../base/errors.ts";
+import type { Cluster } from "../spec/cluster.ts";
+import type { Database, DatabaseSummary } from "../spec/database.ts";
+import type { Host } from "../spec/host.ts";
+import type { Task, TaskLog, TaskScope } from "../spec/task.ts";
+import { listDatabases as listRows, loadDatabase } from "../store/databases.ts";
+import { listHosts as listStoredHosts } from "../store/hosts.ts";
+import { listShownInstances } from "../store/instances.ts";
+import { lastEntryId, tailLog } from "../store/task-log.ts";
+import { listTasks as listStoredTasks } from "../store/tasks.ts";
+import { existingTask, type TaskKey } from "./cancel-task.ts";
+import type { OperationsDeps } from "./deps.ts";
+import { OperationError } from "./errors.ts";
+import type { LogPage, TaskPage } from "./operations.ts";
+import { presentDatabase, presentSummary } from "./present-database.ts";
+import { presentHost } from "./present-host.ts";
+import { presentLogEntry, presentTask } from "./present-task.ts";
+import { runtimeOf } from "./runtime.ts";
+
+export async function getCluster(deps: OperationsDeps): Promise<Cluster> {
+  const { clusterId } = runtimeOf(deps);
+  const hosts = await listHosts(deps);
+  return { id: clusterId, status: { state: "available" }, hosts: [...hosts] };
+}
+
+/** By id. */
+export async function listHosts(deps: OperationsDeps): Promise<readonly Host[]> {
+  const { store } = runtimeOf(deps);
+  const nowMs = deps.clock.nowMs();
+  return (await listStoredHosts(store.display)).map((host) => presentHost(host, nowMs));
+}
+
+export async function getHost(deps: OperationsDeps, hostId: string): Promise<Host> {
+  const { store } = runtimeOf(deps);
+  const [host] = await listStoredHosts(store.display, [hostId]);
+  if (host) return presentHost(host, deps.clock.nowMs());
+  throw new OperationError("not_found", `host ${hostId} does not exist`);
+}
+
+/** By id, with their instances and without their specs. */
+export async function listDatabases(deps: OperationsDeps): Promise<readonly DatabaseSummary[]> {
+  const { display } = runtimeOf(deps).store;
+  const [records, instances] = await Promise.all([listRows(display), listShownInstances(display)]);
+  const byDatabase = Map.groupBy(instances, ({ databaseId }) => databaseId);
+  const nowMs = deps.clock.nowMs();
+  return records.map((record) => presentSummary(record, byDatabase.get(record.id) ?? [], nowMs));
+}
+
+export async function getDatabase(deps: OperationsDeps, databaseId: string): Promise<Database> {
+  const { store, sealer } = runtimeOf(deps);
+  const [record, instances] = await Promise.all([
+    loadDatabase(store.display, sealer, databaseId),
+    listShownInstances(store.display, databaseId),
+  ]);
+  if (record) return presentDatabase(record, { instances, nowMs: deps.clock.nowMs() });
+  throw new OperationError("not_found", `database ${databaseId} does not exist`);
+}
+
+/** Tasks of an unknown entity are an empty list: those of a deleted database are still there. */
+export async function listTasks(
+  deps: OperationsDeps,
+  of: { readonly scope: TaskScope | undefined; readonly entityId: string | undefined },
+  page: TaskPage,
+): Promise<readonly Task[]> {
+  const { store } = runtimeOf(deps);
+  const { scope, entityId } = of;
+  const tasks = await listStoredTasks(store.display, {
+    ...page,
+    ...(scope === undefined ? {} : { scope }),
+    ...(entityId === undefined ? {} : { entityId }),
+  });
+  return tasks.map(presentTask);
+}
+
+export async function getTask(deps: OperationsDeps, key: TaskKey): Promise<Task> {
+  return presentTask(await existingTask(runtimeOf(deps), key));
+}
+
+/** The newest entries, oldest first. */
+export async function taskLog(deps: OperationsDeps, key: TaskKey, page: LogPage): Promise<TaskLog> {
+  const runtime = runtimeOf(deps);
+  const { display } = runtime.store;
+  const task = await existingTask(runtime, key);
+  const entries = await tailLog(display, key.taskId, page);
+  const last = entries.at(-1)?.entryId ?? (await lastEntryId(display, key.taskId));
+  return {
+    scope: task.scope,
+    entity_id: task.entityId,
+    ...(task.databaseId === null ? {} : { database_id: task.databaseId }),
+    task_id: task.id,
+    task_status: task.status,
+    ...(last === undefined ? {} : { last_entry_id: last }),
+    entries: entries.map(presentLogEntry),
+  };
+}
+
+/** What is not ready; empty = ready. */
+export async function readiness(deps: OperationsDeps): Promise<readonly string[]> {
+  const runtime = deps.runtime();
+  if (!runtime) return ["the cluster is not initialized"];
+  try {
+    await listStoredHosts(runtime.store.db, []);
+    return [];
+  } catch (error) {
+    return [`the store does not answer: ${messageOf(error)}`];
+  }
+}
