@@ -43,17 +43,20 @@ export async function probeCapabilities(
 }
 
 /**
- * Whether the node leads or knows and reaches its leader, and has applied its log. False too when it
- * does not answer. Throws StoreError `auth` when it refuses the credentials.
+ * ready: the node leads, or knows and reaches its leader, and has applied its log. answering: the node
+ * is up, whatever becomes of its leader. False too when it does not answer. Throws StoreError `auth`
+ * when it refuses the credentials.
  */
-export async function isReady(
+export async function isNode(
+  state: "ready" | "answering",
   url: string,
   credentials: Credentials,
   signal: AbortSignal,
 ): Promise<boolean> {
   let status: number;
   try {
-    const response = await get(`${url}/readyz`, credentials, signal);
+    const path = state === "ready" ? "/readyz" : "/readyz?noleader";
+    const response = await get(`${url}${path}`, credentials, signal);
     await response.body?.cancel();
     status = response.status;
   } catch (thrown) {

@@ -140,13 +140,14 @@ export function findByDataDirectory(processes: ProcessTable, directory: string):
     .filter((identity) => identity !== undefined);
 }
 
-/** SIGTERM, then SIGKILL. Throws when even that did not end it in time. */
+/** The signals in turn until it has ended. Throws when even the last did not end it in time. */
 export async function endProcess(
   identity: ProcessIdentity,
   processes: ProcessTable,
   clock: Clock,
+  signals: readonly NodeJS.Signals[] = ["SIGTERM", "SIGKILL"],
 ): Promise<void> {
-  for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+  for (const signal of signals) {
     if (!processes.signalProcess(identity, signal)) return;
     const endMs = clock.monotonicMs() + rqlitedStopTimeoutMs;
     while (clock.monotonicMs() < endMs) {

@@ -9,7 +9,7 @@ import { backoffMs } from "../base/retry.ts";
 import type { Rng } from "../base/rng.ts";
 import {
   type Credentials,
-  isReady,
+  isNode,
   probeCapabilities,
   type RqliteCapabilities,
   verifiesPeers,
@@ -164,9 +164,9 @@ class Supervisor {
     const adopted = await this.#adopt(known, signal);
     try {
       this.#running = adopted ?? (await this.#start());
-      if (!adopted) await this.#ready(this.#running, rqlitedStartTimeoutMs, signal);
+      await this.#until("ready", this.#running, rqlitedStartTimeoutMs, signal);
     } catch (thrown) {
-      await this.stop();
+      await (adopted ? this.release() : this.stop());
       throw thrown;
     }
     this.#loops = Promise.all([this.#keepRunning(this.#running), this.#keepLogSmall()]);
@@ -195,22 +195,31 @@ class Supervisor {
     const found = findByDataDirectory(processes, paths.data);
     const candidate = found.find((each) => !known || each.pid === known.pid) ?? found[0];
     for (const identity of found) {
-      if (identity === candidate && sameArguments(processes.readArguments(identity.pid), argv)) {
+      const same = sameArguments(processes.readArguments(identity.pid), argv);
+      if (identity === candidate && same) {
         const running = watchProcess(identity, processes, clock, this.#ending.signal);
-        try {
-          await this.#ready(running, rqlitedAdoptTimeoutMs, signal);
+        if (await this.#answers(running, signal)) {
           await this.#target.remember(identity);
           logger.info("took over the running rqlited", { pid: identity.pid });
           return running;
-        } catch (thrown) {
-          signal?.throwIfAborted();
-          logger.warn("the running rqlited is of no use", { error: messageOf(thrown) });
         }
       }
-      logger.info("ending the running rqlited to start another", { pid: identity.pid });
-      await endProcess(identity, processes, clock);
+      logger.warn("ending the running rqlited to start another", { pid: identity.pid, same });
+      // One that should answer and does not will not end in order either.
+      await endProcess(identity, processes, clock, same ? ["SIGKILL"] : undefined);
     }
     return undefined;
+  }
+
+  async #answers(running: RunningProcess, signal: AbortSignal | undefined): Promise<boolean> {
+    try {
+      await this.#until("answering", running, rqlitedAdoptTimeoutMs, signal);
+      return true;
+    } catch (thrown) {
+      signal?.throwIfAborted();
+      this.#deps.logger.warn("the running rqlited is of no use", { error: messageOf(thrown) });
+      return false;
+    }
   }
 
   async #start(): Promise<RunningProcess> {
@@ -222,8 +231,9 @@ class Supervisor {
     return running;
   }
 
-  /** Resolves when it is ready; throws when it ends, refuses our credentials, or takes too long. */
-  async #ready(
+  /** Resolves in that state; throws when it ends, refuses our credentials, or takes too long. */
+  async #until(
+    state: "ready" | "answering",
     running: RunningProcess,
     timeoutMs: number,
     signal: AbortSignal | undefined,
@@ -235,9 +245,9 @@ class Supervisor {
     running.ended.then((how) => {
       ended = how;
     });
-    while (!(await isReady(url, credentials, deadline))) {
+    while (!(await isNode(state, url, credentials, deadline))) {
       signal?.throwIfAborted();
-      const why = ended ?? (deadline.aborted ? `not ready after ${timeoutMs} ms` : undefined);
+      const why = ended ?? (deadline.aborted ? `not ${state} after ${timeoutMs} ms` : undefined);
       if (why) throw new AppError("retryable", `rqlited: ${why}: ${await tail(paths.log)}`);
       await clock.sleep(READY_POLL_MS);
     }
