@@ -1,6 +1,7 @@
 // `pgherd fencer --file <keeper.json>`: the parent of postgres. Starts it, sees it end, ends it when its
 // deadline passes. Ending the fencer does not end postgres: the next fencer adopts it.
-// `--stop` ends postgres cleanly instead (or kills it when --timeout-s is over), for an ordered shutdown.
+// `--stop` ends postgres cleanly instead (or kills it when --timeout-s is over), for an ordered shutdown;
+// `--kill` ends it at once. Both succeed only when no process of the instance is left.
 import { lchownSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
@@ -8,12 +9,13 @@ import { systemBootClock } from "../../src/base/boot-clock.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { AppError, inContext, messageOf } from "../../src/base/errors.ts";
 import { createLogger, type Logger, LogLevels } from "../../src/base/log.ts";
+import type { Result } from "../../src/base/result.ts";
 import { accountByName, ownUid } from "../../src/host/account.ts";
-import { connectFencer } from "./client.ts";
+import { connectFencer, type FencerRefusal } from "./client.ts";
 import { Fencer } from "./fencer.ts";
 import { openKernel } from "./kernel.ts";
 import { Listener } from "./listener.ts";
-import { isRecord, parseObject } from "./protocol.ts";
+import { isRecord, type KillProof, parseObject, type StopOutcome } from "./protocol.ts";
 
 /** Postgres was left running: a service manager must start the fencer again and not count this as a stop. */
 export const exitLeftRunning = 75;
@@ -39,7 +41,10 @@ export async function runFencer(argv: readonly string[]): Promise<number> {
   }
   try {
     const places = loadPlaces(args.file);
-    return args.stop ? await stop(places, args.timeoutMs, log) : await serve(places, log);
+    if (args.end === undefined) return await serve(places, log);
+    const proof = await endPostgres(places, args.end, log);
+    log.info("no longer runs", { instanceId: places.instanceId, ...proof });
+    return proof.remaining === 0 ? 0 : exitFailed;
   } catch (error) {
     log.error("the fencer failed", { error: messageOf(error) });
     return exitFailed;
@@ -76,27 +81,32 @@ async function serve(places: Places, log: Logger): Promise<number> {
   return fencer.running ? exitLeftRunning : 0;
 }
 
-/** Asks the running fencer; without one, stops what runs by itself. */
-async function stop(places: Places, timeoutMs: number, log: Logger): Promise<number> {
+/** How to end postgres: cleanly within a time, or at once. */
+type End = { readonly mode: "stop"; readonly timeoutMs: number } | { readonly mode: "kill" };
+
+/** Asks the running fencer; without one, ends what runs by itself. */
+async function endPostgres(places: Places, end: End, log: Logger): Promise<KillProof> {
   const controller = new AbortController();
   try {
     const client = await connectFencer(places.socket, controller.signal);
-    const outcome = await client.stop("fast", timeoutMs);
-    if (!outcome.ok && outcome.error.refusal !== "not_running") {
-      throw new AppError("terminal", outcome.error.message);
-    }
-    return outcome.ok && outcome.value.remaining > 0 ? exitFailed : 0;
+    if (end.mode === "kill") return await client.kill();
+    return proofOf(await client.stop("fast", end.timeoutMs));
   } catch (error) {
     if (!(error instanceof AppError) || error.kind !== "retryable") throw error;
-    log.warn("no fencer answers; stopping without one", { error: messageOf(error) });
+    log.info("no fencer answers; postgres is ended without one", { error: messageOf(error) });
   } finally {
     controller.abort();
   }
   makeRunDirectories(places);
-  const kernel = openKernel();
-  const fencer = createFencer(places, kernel, new Listener(log), log);
-  const outcome = await fencer.stop("fast", timeoutMs);
-  return outcome.ok && outcome.value.remaining > 0 ? exitFailed : 0;
+  const fencer = createFencer(places, openKernel(), new Listener(log), log);
+  if (end.mode === "kill") return fencer.kill();
+  return proofOf(await fencer.stop("fast", end.timeoutMs));
+}
+
+function proofOf(outcome: Result<StopOutcome, FencerRefusal>): KillProof {
+  if (outcome.ok) return outcome.value;
+  if (outcome.error.refusal === "not_running") return { killed: 0, remaining: 0 };
+  throw new AppError("terminal", outcome.error.message);
 }
 
 function createFencer(
@@ -143,22 +153,22 @@ function terminationSignal(): Promise<void> {
   });
 }
 
-function parseArguments(
-  argv: readonly string[],
-): { file: string; stop: boolean; timeoutMs: number } | string {
+function parseArguments(argv: readonly string[]): { file: string; end: End | undefined } | string {
   try {
     const { values } = parseArgs({
       args: [...argv],
       options: {
         file: { type: "string" },
         stop: { type: "boolean" },
+        kill: { type: "boolean" },
         "timeout-s": { type: "string" },
       },
     });
-    if (values.file === undefined) return "usage: pgherd fencer --file FILE [--stop]";
+    if (values.file === undefined) return "usage: pgherd fencer --file FILE [--stop | --kill]";
     const seconds = Number(values["timeout-s"] ?? stopTimeoutS);
     if (!(seconds >= 0)) return "--timeout-s must be a number of seconds";
-    return { file: values.file, stop: values.stop === true, timeoutMs: seconds * 1_000 };
+    const stop = values.stop ? { mode: "stop" as const, timeoutMs: seconds * 1_000 } : undefined;
+    return { file: values.file, end: values.kill ? { mode: "kill" } : stop };
   } catch (error) {
     if (error instanceof TypeError) return messageOf(error);
     throw error;
