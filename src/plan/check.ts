@@ -3,6 +3,7 @@
 import type { Diagnostic } from "../base/result.ts";
 import { concerning, ordering } from "./check-order.ts";
 import { secretsIn } from "./check-secrets.ts";
+import { instancesInUse } from "./policy.ts";
 import {
   type Plan,
   type PlanKind,
@@ -26,15 +27,8 @@ const ACTIONS: Readonly<Record<PlanKind, ReadonlySet<StepAction>>> = {
 /** Longest that any step may take. */
 const timeoutMaxMs = 24 * 3_600_000;
 
-/** What a plan starts from. */
-export interface PlanStart {
-  readonly stored: readonly StoredResource[];
-  readonly wasAvailable: boolean;
-}
-
-/** What is wrong with a plan; empty for a sound one. */
-export function checkPlan(plan: Plan, start: PlanStart): readonly Diagnostic[] {
-  const { stored } = start;
+/** What is wrong with a plan that starts from `stored`; empty for a sound one. */
+export function checkPlan(plan: Plan, stored: readonly StoredResource[]): readonly Diagnostic[] {
   return [
     ...identity(plan),
     ...ordering(plan.steps),
@@ -42,7 +36,7 @@ export function checkPlan(plan: Plan, start: PlanStart): readonly Diagnostic[] {
     ...removals(plan, stored),
     ...restarts(plan),
     ...places(plan.steps),
-    ...keepsData(plan, start),
+    ...keepsData(plan, stored),
     ...plan.steps.flatMap(secretsIn),
   ];
 }
@@ -161,13 +155,11 @@ function places(steps: readonly Step[]): Diagnostic[] {
  * 9. A node that was in use keeps an instance as long as it stays in the spec. 10. No instance changes its major
  * version in place.
  */
-function keepsData(plan: Plan, { stored, wasAvailable }: PlanStart): Diagnostic[] {
+function keepsData(plan: Plan, stored: readonly StoredResource[]): Diagnostic[] {
   const found: Diagnostic[] = [];
   const instances = plan.steps.filter(({ resource }) => resource.kind === "database.instance");
   const removed = new Set(instances.filter(isRemoval).map(({ resource }) => resource.id));
-  const finished = stored.filter(
-    ({ kind, state }) => kind === "database.instance" && state !== "needs_recreate",
-  );
+  const finished = instancesInUse(stored);
   const survivors = new Set(
     finished.flatMap(({ id, nodeName }) => (removed.has(id) ? [] : [nodeName])),
   );
@@ -175,7 +167,7 @@ function keepsData(plan: Plan, { stored, wasAvailable }: PlanStart): Diagnostic[
     finished.flatMap(({ nodeName }) => (survivors.has(nodeName) ? [] : [nodeName])),
   );
   for (const { id, action, resource, changes } of instances) {
-    if (wasAvailable && action === "create" && emptied.has(resource.nodeName)) {
+    if (action === "create" && emptied.has(resource.nodeName)) {
       found.push(concerning(id, "data_loss", `replaces all instances of ${resource.nodeName}`));
     }
     if (changes.some(({ path }) => path === "/postgres_major")) {

@@ -53,6 +53,20 @@ export function primariesOf(
   return primaries;
 }
 
+/**
+ * Instances that may hold somebody's data: finished ones of nodes whose creation once came to its end, which is the
+ * monitor's first look. Before that nobody was told that they are there.
+ */
+export function instancesInUse(stored: readonly StoredResource[]): readonly StoredResource[] {
+  const finished = stored.filter(({ state }) => state !== "needs_recreate");
+  const nodes = new Set(
+    finished.flatMap(({ kind, nodeName }) => (kind === "monitor.instance" ? [nodeName] : [])),
+  );
+  return finished.filter(
+    ({ kind, nodeName }) => kind === "database.instance" && nodes.has(nodeName),
+  );
+}
+
 /** Nodes by the instances that are there, be it half. */
 function existingInstances(input: RolloutInput): ReadonlyMap<string, string> {
   return new Map(

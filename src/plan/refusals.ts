@@ -4,19 +4,16 @@ import { checkParameterNames } from "../postgres/guc.ts";
 import { instanceId } from "../spec/ids.ts";
 import type { ResolvedNode } from "../spec/normalise.ts";
 import type { DesiredInput } from "./draft.ts";
+import { instancesInUse } from "./policy.ts";
 
 /** All reasons against planning this input; empty when there are none. */
 export function refusals(input: DesiredInput): readonly Diagnostic[] {
   return [...lostNodes(input), ...wrongParameters(input)];
 }
 
-/** A node whose finished instances would all be replaced by empty ones. */
-function lostNodes({ databaseId, nodes, stored, wasAvailable }: DesiredInput): Diagnostic[] {
-  if (!wasAvailable) return [];
-  const existing = Map.groupBy(
-    stored.filter(({ kind, state }) => kind === "database.instance" && state !== "needs_recreate"),
-    ({ nodeName }) => nodeName ?? "",
-  );
+/** A node in use whose instances would all be replaced by empty ones. */
+function lostNodes({ databaseId, nodes, stored }: DesiredInput): Diagnostic[] {
+  const existing = Map.groupBy(instancesInUse(stored), ({ nodeName }) => nodeName ?? "");
   return nodes.flatMap((node, index) => {
     const before = existing.get(node.name) ?? [];
     const kept = new Set<string>(node.hostIds.map((id) => instanceId(databaseId, node.name, id)));
