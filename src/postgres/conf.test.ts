@@ -8,7 +8,17 @@ test("settings come sorted and quoted, so equal settings give an equal file", ()
 });
 
 test("a name that is not a name cannot smuggle a line in", () => {
-  for (const name of ["a = 'b'\ninclude", "", "a b", "a-b", ".a", "a.b.c", "a\0"]) {
+  for (const name of [
+    "a = 'b'\ninclude",
+    "",
+    "a b",
+    "a-b",
+    ".a",
+    "a.b.c",
+    "a\0",
+    "include",
+    "Include_Dir",
+  ]) {
     expect(isSettingName(name)).toBe(false);
     expect(() => renderConf({ [name]: "x" }, "h")).toThrow("not a name of a setting");
   }

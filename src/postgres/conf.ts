@@ -3,9 +3,12 @@ import { AppError } from "../base/errors.ts";
 
 const SETTING_NAME = /^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?$/;
 
+/** Words that the file's reader takes for directives, with or without an equals sign. */
+const DIRECTIVES = ["include", "include_if_exists", "include_dir"];
+
 /** Whether the text can be the name of a setting: `work_mem`, `spock.conflict_log_level`. */
 export function isSettingName(name: string): boolean {
-  return SETTING_NAME.test(name) && name.length <= 127;
+  return SETTING_NAME.test(name) && name.length <= 127 && !DIRECTIVES.includes(name.toLowerCase());
 }
 
 /**

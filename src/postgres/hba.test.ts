@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { renderHba, renderLines } from "./hba.ts";
+import { renderHba, renderLines, systemAddressesOf } from "./hba.ts";
 import { renderIdent } from "./ident.ts";
 
 test("own roles come first, users before the catch-all, and nothing is trusted", () => {
@@ -25,6 +25,14 @@ test("own roles come first, users before the catch-all, and nothing is trusted",
     "host all all 0.0.0.0/0 scram-sha-256",
     "host all all ::/0 scram-sha-256",
   ]);
+});
+
+test("system addresses can be read back, and user lines are not taken for them", () => {
+  const lines = renderHba({
+    systemAddresses: ["10.0.0.1", "fd00::/64"],
+    nodeAndDatabaseLines: ["hostssl all app 10.9.9.9/32 cert"],
+  });
+  expect(systemAddressesOf(lines)).toEqual(["10.0.0.1/32", "fd00::/64"]);
 });
 
 test("a line cannot hold or swallow another one", () => {

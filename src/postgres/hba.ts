@@ -42,6 +42,14 @@ export function renderHba(input: HbaInput): readonly string[] {
   ];
 }
 
+/** The system addresses in lines that `renderHba` made: those that the control plane's roles may come from. */
+export function systemAddressesOf(lines: readonly string[]): readonly string[] {
+  const prefix = `hostssl all ${superuserName},${replicatorName} `;
+  return lines
+    .filter((line) => line.startsWith(prefix) && line.endsWith(" cert"))
+    .map((line) => line.slice(prefix.length, -" cert".length));
+}
+
 /** The file's text from its lines. */
 export function renderLines(lines: readonly string[], heading: string): string {
   return [`# ${heading.replaceAll(/[\r\n]/g, " ")}`, ...lines.map(oneLine), ""].join("\n");

@@ -1,0 +1,320 @@
+// Does what was decided. One action at a time; each can be cut anywhere, because the next look starts over.
+
+import { assertNever, must } from "../../src/base/assert.ts";
+import { AppError, messageOf } from "../../src/base/errors.ts";
+import {
+  checkpointTimeoutMs,
+  crashBackoffFirstMs,
+  crashBackoffMaxMs,
+  crashForgottenAfterMs,
+  keeperRequestTimeoutMs,
+  keeperStartingPollMs,
+  postgresStopTimeoutMs,
+  restartTimeoutMs,
+} from "../../src/base/limits.ts";
+import { postgresArgv } from "../../src/postgres/commands.ts";
+import type { InstanceConfig } from "../../src/spec/instance-config.ts";
+import type { PendingRequest } from "../../src/store/ha-store.ts";
+import type { PostgresExit } from "../fencer/protocol.ts";
+import { bootstrapData } from "./bootstrap.ts";
+import {
+  applyConfiguration,
+  checkConfiguration,
+  reloadServer,
+  restoreProven,
+  writeConfiguration,
+} from "./configuration.ts";
+import type { Action } from "./decide.ts";
+import { readFailureLines } from "./log-tail.ts";
+import type { Doing, Memory } from "./memory.ts";
+import {
+  forgetServer,
+  type ObserveDeps,
+  observe,
+  refreshFiles,
+  refreshSettings,
+  session,
+  sqlTarget,
+} from "./observe.ts";
+import { serveRequest } from "./requests.ts";
+import type { StoreLink } from "./store-link.ts";
+
+export interface ActDeps extends ObserveDeps {
+  readonly store: StoreLink;
+  /** Shows what the keeper is doing to those who ask meanwhile. */
+  readonly publish: () => void;
+  readonly wake: () => void;
+}
+
+const CRASH_BACKOFF = { firstMs: crashBackoffFirstMs, maxMs: crashBackoffMaxMs };
+/** Environment of PostgreSQL: nothing of the keeper's own. */
+const POSTGRES_ENV = { LANG: "C.UTF-8", LC_ALL: "C.UTF-8", PATH: "/usr/bin:/bin" };
+
+/** Performs one action. Throws AppError when it could not be done; the loop tries again later. */
+export async function perform(
+  deps: ActDeps,
+  memory: Memory,
+  action: Action,
+  signal: AbortSignal,
+): Promise<void> {
+  switch (action.kind) {
+    case "none":
+      return;
+    case "bootstrap":
+      return bootstrap(deps, memory, signal);
+    case "write_configuration":
+      return write(deps, memory);
+    case "restore_configuration":
+      return restore(deps, memory, action.error);
+    case "apply_configuration":
+      return apply(deps, memory);
+    case "start":
+      return during(deps, memory, "starting", () => start(deps, memory));
+    case "stop":
+      return during(deps, memory, "stopping", () => stop(deps, memory));
+    case "restart":
+      return restart(deps, memory, action.request, signal);
+    case "reload":
+      return reload(deps, memory);
+    case "serve":
+      return serve(deps, memory, action.request, signal);
+    case "decline":
+      return deps.store.answer(action.request.id, { ok: false, detail: action.why });
+    default:
+      return assertNever(action, "action");
+  }
+}
+
+/** Remembers that PostgreSQL ended, and whether it did so by itself. Called at once by the fencer's event. */
+export async function rememberExit(
+  deps: ObserveDeps,
+  memory: Memory,
+  exit: PostgresExit,
+): Promise<void> {
+  const nowMs = deps.clock.monotonicMs();
+  const { readyAtMs } = memory;
+  memory.process = "stopped";
+  if (memory.ending) return;
+  const stable = readyAtMs !== undefined && nowMs - readyAtMs >= crashForgottenAfterMs;
+  const count = stable ? 1 : (memory.crash?.count ?? 0) + 1;
+  const how = exit.signal === null ? `with exit status ${exit.code}` : `by ${exit.signal}`;
+  const waitMs =
+    count === 1 && readyAtMs !== undefined
+      ? 0
+      : Math.min(CRASH_BACKOFF.firstMs * 2 ** Math.min(count - 1, 10), CRASH_BACKOFF.maxMs);
+  const text = `PostgreSQL ended by itself ${exit.code === null && exit.signal === null ? "" : how}`;
+  const beforeReady = readyAtMs === undefined;
+  memory.crash = { text: text.trim(), beforeReady, count, retryAtMs: nowMs + waitMs };
+  const said = await readFailureLines(deps.executor, deps.file.layout.log_dir, beforeReady);
+  if (said !== "") memory.crash = { ...memory.crash, text: `${text.trim()}: ${said}` };
+}
+
+/** The files are checked and written while initdb works; a start needs both. */
+async function bootstrap(deps: ActDeps, memory: Memory, signal: AbortSignal): Promise<void> {
+  const config = must(memory.config, "configuration");
+  await during(deps, memory, "initializing new cluster", async () => {
+    const made = await Promise.allSettled([
+      bootstrapData(deps, config, signal),
+      write(deps, memory),
+    ]);
+    memory.initdbFailed = made[0].status === "rejected";
+    for (const part of made) if (part.status === "rejected") throw part.reason;
+  });
+}
+
+async function write(deps: ActDeps, memory: Memory): Promise<void> {
+  const config = must(memory.config, "configuration");
+  const wanted = must(memory.wanted, "configuration files");
+  const checked = await checkConfiguration(deps, wanted, config.bin_dir);
+  if (checked.ok) {
+    await writeConfiguration(deps, wanted);
+  } else {
+    memory.refusal = { generation: config.generation, error: checked.error };
+    await restoreProven(deps, wanted);
+  }
+  await refreshFiles(deps, memory);
+}
+
+async function restore(deps: ActDeps, memory: Memory, error: string): Promise<void> {
+  const config = must(memory.config, "configuration");
+  memory.refusal = { generation: config.generation, error };
+  memory.crash = undefined;
+  await restoreProven(deps, must(memory.wanted, "configuration files"));
+  await refreshFiles(deps, memory);
+}
+
+async function apply(deps: ActDeps, memory: Memory): Promise<void> {
+  const config = must(memory.config, "configuration");
+  const texts = must(memory.wanted, "configuration files");
+  const wanted = { texts, binDir: config.bin_dir };
+  const applied = await applyConfiguration(deps, await session(deps, memory), wanted);
+  if (!applied.ok) memory.refusal = { generation: config.generation, error: applied.error };
+  await refreshFiles(deps, memory);
+  if (applied.ok) memory.readWrittenAtMs = memory.onDisk?.writtenAtMs ?? 0;
+  await refreshSettings(deps, memory);
+}
+
+async function reload(deps: ActDeps, memory: Memory): Promise<void> {
+  memory.reloadAsked = false;
+  await reloadServer(deps.clock, await session(deps, memory));
+  memory.readCertificatesAtMs = memory.certificates?.writtenAtMs ?? 0;
+  await refreshSettings(deps, memory);
+}
+
+async function start(deps: ActDeps, memory: Memory): Promise<void> {
+  const config = must(memory.config, "configuration");
+  const { file } = deps;
+  const { data_dir, config_dir, log_dir, run_dir } = file.layout;
+  const owner = file.postgres_user === null ? {} : { owner: file.postgres_user };
+  if (!(await deps.executor.stat(run_dir))) {
+    await deps.executor.mkdir(run_dir, { mode: 0o755, ...owner });
+  }
+  await forgetServer(memory);
+  memory.ending = false;
+  const argv = postgresArgv(config.bin_dir, data_dir, `${config_dir}/postgresql.conf`);
+  const started = await deps.fencer.required().start({
+    argv,
+    env: POSTGRES_ENV,
+    log_file: `${log_dir}/postgres.log`,
+  });
+  if (started.ok) {
+    memory.process = "running";
+    return;
+  }
+  if (started.error.refusal === "already_running") return;
+  if (started.error.refusal === "leftover") await deps.fencer.required().kill();
+  throw new AppError("retryable", `PostgreSQL was not started: ${started.error.message}`);
+}
+
+/** A checkpoint first, so that the shutdown is short; then fast, and what does not end is killed. */
+async function stop(deps: ActDeps, memory: Memory): Promise<void> {
+  memory.ending = true;
+  memory.lane?.abort.abort(new AppError("retryable", "PostgreSQL is being stopped"));
+  await checkpoint(deps, memory);
+  await forgetServer(memory);
+  const stopped = await deps.fencer.required().stop("fast", postgresStopTimeoutMs);
+  if (!stopped.ok && stopped.error.refusal !== "not_running") {
+    throw new AppError("retryable", `PostgreSQL was not stopped: ${stopped.error.message}`);
+  }
+  if (stopped.ok && stopped.value.remaining > 0) {
+    const left = `${stopped.value.remaining} processes of PostgreSQL cannot be ended`;
+    throw new AppError("retryable", left);
+  }
+  memory.process = "stopped";
+  memory.crash = undefined;
+}
+
+async function checkpoint(deps: ActDeps, memory: Memory): Promise<void> {
+  if (!memory.accepting) return;
+  try {
+    const open = await session(deps, memory);
+    await open.query("SET statement_timeout = 0");
+    await open.query("CHECKPOINT", [], { deadlineMs: checkpointTimeoutMs });
+  } catch (error) {
+    deps.log.warn("no checkpoint before the shutdown", { error: messageOf(error) });
+  }
+}
+
+async function restart(
+  deps: ActDeps,
+  memory: Memory,
+  request: PendingRequest | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const config = must(memory.config, "configuration");
+  memory.restartReason = undefined;
+  const startedMs = deps.clock.monotonicMs();
+  const outcome = await during(deps, memory, "restarting", async () => {
+    await stop(deps, memory);
+    await start(deps, memory);
+    return untilAccepting(deps, memory, signal);
+  });
+  memory.restartedGeneration = config.generation;
+  if (!request) return;
+  const tookMs = Math.round(deps.clock.monotonicMs() - startedMs);
+  const detail = outcome === undefined ? `restarted in ${tookMs} ms` : outcome;
+  deps.store.answer(request.id, { ok: outcome === undefined, detail });
+}
+
+/** Waits until PostgreSQL accepts connections; answers why it does not. */
+async function untilAccepting(
+  deps: ActDeps,
+  memory: Memory,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const endMs = deps.clock.monotonicMs() + restartTimeoutMs;
+  while (!memory.accepting) {
+    if (memory.process === "stopped") return memory.crash?.text ?? "PostgreSQL did not start";
+    if (deps.clock.monotonicMs() > endMs) return "PostgreSQL does not accept connections yet";
+    await deps.clock.sleep(keeperStartingPollMs, signal);
+    await observe(deps, memory);
+  }
+  return undefined;
+}
+
+/** Works on the request beside the loop, so that a crash or a stop is noticed meanwhile. */
+async function serve(
+  deps: ActDeps,
+  memory: Memory,
+  request: PendingRequest,
+  signal: AbortSignal,
+): Promise<void> {
+  const config = must(memory.config, "configuration");
+  const abort = new AbortController();
+  memory.lane = { requestId: request.id, abort };
+  void answerRequest(deps, memory, { request, config }, AbortSignal.any([signal, abort.signal]))
+    .catch((error) => deps.log.warn("request is left for later", { error: messageOf(error) }))
+    .finally(() => {
+      memory.lane = undefined;
+      deps.wake();
+    });
+}
+
+async function answerRequest(
+  deps: ActDeps,
+  memory: Memory,
+  work: { readonly request: PendingRequest; readonly config: InstanceConfig },
+  signal: AbortSignal,
+): Promise<void> {
+  const { request, config } = work;
+  const { payload } = request;
+  if (payload.kind === "restart") return;
+  const requestDeps = {
+    clock: deps.clock,
+    target: (database: string) => sqlTarget(deps, memory, database),
+    major: config.postgres_major,
+    reload: async () => reloadServer(deps.clock, await session(deps, memory)),
+  };
+  const endMs = deps.clock.monotonicMs() + keeperRequestTimeoutMs;
+  for (;;) {
+    try {
+      const detail = await serveRequest(requestDeps, payload, signal);
+      deps.store.answer(request.id, { ok: true, detail });
+      return;
+    } catch (error) {
+      signal.throwIfAborted();
+      const again = error instanceof AppError && error.kind === "retryable";
+      if (!again || deps.clock.monotonicMs() > endMs) {
+        deps.store.answer(request.id, { ok: false, detail: messageOf(error) });
+        return;
+      }
+      deps.log.info("request will be tried again", { id: request.id, error: messageOf(error) });
+      await deps.clock.sleep(crashBackoffFirstMs, signal);
+    }
+  }
+}
+
+async function during<T>(
+  deps: ActDeps,
+  memory: Memory,
+  doing: Doing,
+  work: () => Promise<T>,
+): Promise<T> {
+  memory.doing = doing;
+  deps.publish();
+  try {
+    return await work();
+  } finally {
+    memory.doing = undefined;
+  }
+}

@@ -1,0 +1,197 @@
+// One keeper put together: its links to store and fencer, its loop and its REST API around one memory.
+import type { Clock } from "../../src/base/clock.ts";
+import { messageOf } from "../../src/base/errors.ts";
+import { restartTimeoutMs } from "../../src/base/limits.ts";
+import type { Logger } from "../../src/base/log.ts";
+import type { Rng } from "../../src/base/rng.ts";
+import type { Executor } from "../../src/host/executor.ts";
+import type { InstanceConfig, KeeperFile } from "../../src/spec/instance-config.ts";
+import type { HaStore } from "../../src/store/ha-store.ts";
+import { removeLeftovers } from "./bootstrap.ts";
+import { CertificateWatch } from "./certificates.ts";
+import { renderConfiguration } from "./configuration-files.ts";
+import { FencerLink } from "./fencer-link.ts";
+import { currentReport, isBusy, type LoopDeps, onPostgresExit, runLoop } from "./loop.ts";
+import { emptyMemory, type Memory } from "./memory.ts";
+import { postgresState, roleOf, statusIsFresh } from "./report.ts";
+import { RestApi } from "./rest.ts";
+import type { RestCommand } from "./rest-answers.ts";
+import type { RestView } from "./rest-json.ts";
+import { StoreLink } from "./store-link.ts";
+import { Wake } from "./wake.ts";
+
+export interface KeeperDeps {
+  readonly file: KeeperFile;
+  readonly store: HaStore;
+  readonly executor: Executor;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Logger;
+  readonly incarnation: string;
+  readonly systemUsers: readonly string[];
+}
+
+export class Keeper {
+  readonly #deps: KeeperDeps;
+  readonly #memory: Memory = emptyMemory();
+  readonly #loop: LoopDeps;
+  readonly #fencer: FencerLink;
+  readonly #store: StoreLink;
+  readonly #rest: RestApi;
+  #scheduledRestart: { readonly schedule: string; readonly abort: AbortController } | undefined;
+
+  constructor(deps: KeeperDeps) {
+    this.#deps = deps;
+    const { clock, rng, log, file } = deps;
+    const alarm = new Wake(clock);
+    const outbox = new Wake(clock);
+    const wake = () => alarm.wake();
+    this.#store = new StoreLink({
+      store: deps.store,
+      clock,
+      log: log.component("store"),
+      busy: () => isBusy(this.#loop, this.#memory),
+      onChange: wake,
+      outbox,
+    });
+    this.#fencer = new FencerLink({
+      clock,
+      rng,
+      log: log.component("fencer"),
+      socket: file.layout.fencer_socket,
+      onChange: wake,
+      onExit: (exit) => onPostgresExit(this.#loop, this.#memory)(exit),
+    });
+    this.#loop = {
+      ...deps,
+      alarm,
+      wake,
+      startedAtMs: clock.monotonicMs(),
+      fencer: this.#fencer,
+      store: this.#store,
+      certificates: new CertificateWatch(deps, file.layout.certificate_dir),
+      knownSystem: () => this.#store.desired?.lastReport?.system_identifier,
+      publish: () => this.#store.publish(currentReport(this.#loop, this.#memory)),
+      onConfig: (config) => this.#followConfig(config),
+    };
+    this.#rest = new RestApi({
+      log: log.component("rest"),
+      view: () => this.#view(),
+      nowMs: () => clock.nowMs(),
+      command: (command) => this.#command(command),
+    });
+  }
+
+  /** Runs until the signal aborts; then tells the store once more and lets go of everything. */
+  async run(signal: AbortSignal): Promise<void> {
+    const links = [this.#store.run(signal), this.#fencer.run(signal)];
+    await this.#recall(signal);
+    void removeLeftovers(this.#loop);
+    await Promise.all([runLoop(this.#loop, this.#memory, signal), ...links]);
+    this.#scheduledRestart?.abort.abort();
+    await this.#memory.session?.close();
+    await this.#rest.stop();
+  }
+
+  get #copy(): string {
+    return `${this.#deps.file.layout.config_dir}/keeper-config.json`;
+  }
+
+  /** The configuration of an earlier run serves until the store answers. */
+  async #recall(signal: AbortSignal): Promise<void> {
+    const bytes = await this.#deps.executor.get(this.#copy, { signal });
+    if (!bytes || this.#memory.config) return;
+    const config: InstanceConfig = JSON.parse(new TextDecoder().decode(bytes));
+    const { file, systemUsers } = this.#deps;
+    this.#memory.config = config;
+    this.#memory.wanted = renderConfiguration(config, file.layout, systemUsers);
+    await this.#rest.follow(config);
+  }
+
+  async #followConfig(config: InstanceConfig): Promise<void> {
+    await this.#rest.follow(config);
+    const text = JSON.stringify(config);
+    await this.#deps.executor.put(this.#copy, text, { mode: 0o600 });
+  }
+
+  #view(): RestView {
+    const memory = this.#memory;
+    const { clock, file } = this.#deps;
+    const nowMs = clock.monotonicMs();
+    const status = statusIsFresh(memory, nowMs) ? memory.status : undefined;
+    const seen = this.#store.seenAtMs;
+    const identifier = memory.data?.kind === "ready" ? memory.data.systemIdentifier : undefined;
+    return {
+      state: postgresState(memory, nowMs),
+      role: roleOf(memory, nowMs),
+      scope: `${file.database_id}:${file.node_name}`,
+      name: file.instance_id,
+      config: memory.config,
+      server: status && {
+        ...status,
+        replicationState: status.inRecovery ? replicationState(status.receiverStatus) : undefined,
+      },
+      systemIdentifier: status?.systemIdentifier ?? identifier,
+      pendingRestart: memory.pending,
+      storeSeenAt: seen === undefined ? undefined : Math.floor(seen / 1_000),
+      cycleAgeMs: nowMs - memory.cycleAtMs,
+      scheduledRestart: this.#scheduledRestart && { schedule: this.#scheduledRestart.schedule },
+      appliedGeneration: memory.appliedGeneration,
+    };
+  }
+
+  async #command(command: RestCommand): Promise<string | undefined> {
+    switch (command.kind) {
+      case "reload":
+        this.#memory.reloadAsked = true;
+        this.#loop.wake();
+        return undefined;
+      case "restart":
+        return this.#restart(command.reason);
+      case "schedule_restart":
+        this.#schedule(command.schedule, command.atMs);
+        return undefined;
+      case "unschedule_restart":
+        this.#scheduledRestart?.abort.abort();
+        this.#scheduledRestart = undefined;
+        return undefined;
+    }
+  }
+
+  /** Resolves when PostgreSQL was restarted, or with why not. */
+  async #restart(reason: string): Promise<string | undefined> {
+    const { clock } = this.#deps;
+    const memory = this.#memory;
+    const before = memory.status?.startedAt;
+    memory.restartReason = reason;
+    this.#loop.wake();
+    const endMs = clock.monotonicMs() + restartTimeoutMs;
+    while (clock.monotonicMs() < endMs) {
+      await clock.sleep(20);
+      const done = memory.restartReason === undefined && memory.doing === undefined;
+      if (!done) continue;
+      if (memory.accepting && memory.status?.startedAt !== before) return undefined;
+      if (memory.process === "stopped") return memory.crash?.text ?? "restart failed";
+    }
+    memory.restartReason = undefined;
+    return "restart failed: PostgreSQL does not accept connections yet";
+  }
+
+  #schedule(schedule: string, atMs: number): void {
+    const { clock, log } = this.#deps;
+    const abort = new AbortController();
+    this.#scheduledRestart = { schedule, abort };
+    clock
+      .sleep(atMs - clock.nowMs(), abort.signal)
+      .then(() => {
+        this.#scheduledRestart = undefined;
+        return this.#restart(`scheduled for ${schedule}`);
+      })
+      .then((failed) => failed && log.error("scheduled restart failed", { error: failed }))
+      .catch((error) => log.info("scheduled restart dropped", { reason: messageOf(error) }));
+  }
+}
+
+function replicationState(receiver: string | undefined): string {
+  return receiver === "streaming" ? "streaming" : "in archive recovery";
+}

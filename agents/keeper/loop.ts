@@ -1,0 +1,157 @@
+// The keeper's loop: look, decide, do one thing, tell. By level: every cycle starts from what is, not from what
+// was done before.
+import { AppError, messageOf } from "../../src/base/errors.ts";
+import {
+  crashBackoffFirstMs,
+  crashBackoffMaxMs,
+  crashForgottenAfterMs,
+  keeperBusyAfterStartMs,
+  keeperBusyPollMs,
+  keeperProbeIntervalMs,
+  keeperStartingPollMs,
+} from "../../src/base/limits.ts";
+import { backoffMs } from "../../src/base/retry.ts";
+import type { Rng } from "../../src/base/rng.ts";
+import type { InstanceConfig } from "../../src/spec/instance-config.ts";
+import { type ActDeps, perform, rememberExit } from "./act.ts";
+import { renderConfiguration } from "./configuration-files.ts";
+import { type Decision, decide, type Wanted } from "./decide.ts";
+import type { Memory } from "./memory.ts";
+import { observe } from "./observe.ts";
+import { buildReport } from "./report.ts";
+import type { Wake } from "./wake.ts";
+
+export interface LoopDeps extends ActDeps {
+  readonly rng: Rng;
+  readonly alarm: Wake;
+  readonly startedAtMs: number;
+  /** Operating-system users that may be the superuser locally. */
+  readonly systemUsers: readonly string[];
+  /** The configuration changed: REST API, and the copy for a start without the store. */
+  readonly onConfig: (config: InstanceConfig) => Promise<void>;
+}
+
+const RETRY = { firstMs: crashBackoffFirstMs, maxMs: crashBackoffMaxMs };
+
+/** Runs until the signal aborts. PostgreSQL keeps running. */
+export async function runLoop(deps: LoopDeps, memory: Memory, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await cycle(deps, memory, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      fail(deps, memory, error);
+    }
+    deps.publish();
+    memory.cycleAtMs = deps.clock.monotonicMs();
+    await deps.alarm.wait(pauseMs(deps, memory), signal);
+  }
+}
+
+/** Whether changes are to be noticed quickly: there is work, or the keeper has just started. */
+export function isBusy(deps: Pick<LoopDeps, "clock" | "startedAtMs" | "store">, memory: Memory) {
+  const { clock, startedAtMs, store } = deps;
+  if (clock.monotonicMs() - startedAtMs < keeperBusyAfterStartMs) return true;
+  if (memory.lane || store.requests.length > 0) return true;
+  return (memory.config?.generation ?? 0) > memory.appliedGeneration && !memory.refusal;
+}
+
+/** What the store, the REST API and earlier cycles want of the keeper. */
+export function wantedOf(deps: Pick<LoopDeps, "store">, memory: Memory): Wanted {
+  return {
+    config: memory.config,
+    fromStore: memory.fromStore,
+    appliedGeneration: memory.appliedGeneration,
+    restartedGeneration: memory.restartedGeneration,
+    requests: deps.store.requests,
+    busy: memory.lane !== undefined,
+    restartReason: memory.restartReason,
+    reloadAsked: memory.reloadAsked,
+  };
+}
+
+/** How PostgreSQL ended reaches memory, the report and the loop at once. */
+export function onPostgresExit(
+  deps: LoopDeps,
+  memory: Memory,
+): (exit: Parameters<typeof rememberExit>[2]) => void {
+  return (exit) => {
+    rememberExit(deps, memory, exit)
+      .catch((error) => deps.log.error("log could not be read", { error: messageOf(error) }))
+      .finally(() => {
+        deps.log.warn("PostgreSQL ended", { ...exit, expected: memory.ending });
+        deps.publish();
+        deps.alarm.wake();
+      });
+  };
+}
+
+async function cycle(deps: LoopDeps, memory: Memory, signal: AbortSignal): Promise<void> {
+  await takeConfiguration(deps, memory);
+  const observed = await observe(deps, memory);
+  const decision = decide(observed, wantedOf(deps, memory));
+  note(deps, memory, decision);
+  if (memory.failure && deps.clock.monotonicMs() < memory.failure.retryAtMs) return;
+  await perform(deps, memory, decision.action, signal);
+  if (decision.action.kind !== "none") {
+    memory.failure = undefined;
+    deps.alarm.wake();
+  } else if (decision.settled) {
+    memory.failure = undefined;
+  }
+}
+
+/** A newer configuration replaces the one in memory; an older one never does. */
+async function takeConfiguration(deps: LoopDeps, memory: Memory): Promise<void> {
+  const { desired } = deps.store;
+  if (!desired) return;
+  const { config, lastReport } = desired;
+  if (!memory.fromStore && lastReport) {
+    memory.appliedGeneration = lastReport.applied_generation;
+  }
+  memory.fromStore = true;
+  if (!config || (memory.config && config.generation < memory.config.generation)) return;
+  if (memory.config?.generation === config.generation && memory.wanted) return;
+  memory.config = config;
+  memory.failure = undefined;
+  memory.onDiskAtMs = Number.NEGATIVE_INFINITY;
+  memory.wanted = renderConfiguration(config, deps.file.layout, deps.systemUsers);
+  await deps.onConfig(config);
+}
+
+/** One log line for every change of mind. */
+function note(deps: LoopDeps, memory: Memory, decision: Decision): void {
+  const { config, crash, readyAtMs } = memory;
+  if (decision.sentence !== memory.decision) {
+    deps.log.info(decision.sentence, {
+      action: decision.action.kind,
+      generation: config?.generation ?? 0,
+    });
+    memory.decision = decision.sentence;
+    deps.publish();
+  }
+  memory.error = decision.error;
+  if (decision.settled && config) memory.appliedGeneration = config.generation;
+  const nowMs = deps.clock.monotonicMs();
+  const stable = readyAtMs !== undefined && nowMs - readyAtMs >= crashForgottenAfterMs;
+  if (crash && stable) memory.crash = undefined;
+}
+
+function fail(deps: LoopDeps, memory: Memory, error: unknown): void {
+  const count = (memory.failure?.count ?? 0) + 1;
+  const waitMs = backoffMs(RETRY, count - 1, deps.rng);
+  const text = messageOf(error);
+  memory.failure = { text, count, retryAtMs: deps.clock.monotonicMs() + waitMs };
+  const bug = error instanceof AppError ? error.kind === "bug" : true;
+  deps.log.error("the last action failed", { error: bug ? error : text, retryInMs: waitMs });
+}
+
+function pauseMs(deps: LoopDeps, memory: Memory): number {
+  if (memory.process === "running" && !memory.accepting) return keeperStartingPollMs;
+  return isBusy(deps, memory) ? keeperBusyPollMs : keeperProbeIntervalMs;
+}
+
+/** The report of this moment. */
+export function currentReport(deps: LoopDeps, memory: Memory) {
+  return buildReport(memory, deps.file, deps.incarnation, deps.clock);
+}

@@ -1,0 +1,101 @@
+// What a keeper knows between two cycles. Everything in it can be seen again after a restart of the keeper.
+import type { ServerStatus } from "../../src/postgres/sql/status.ts";
+import type { InstanceConfig } from "../../src/spec/instance-config.ts";
+import type { DataState } from "./bootstrap.ts";
+import type { CertificateFacts } from "./certificates.ts";
+import type { ConfigurationOnDisk, PendingSetting } from "./configuration.ts";
+import type { ConfigurationTexts } from "./configuration-files.ts";
+import type { SqlSession } from "./sql.ts";
+
+/** What the keeper does to PostgreSQL at this moment, in the words of Patroni's API. */
+export type Doing = "initializing new cluster" | "starting" | "restarting" | "stopping";
+
+export interface Crash {
+  readonly text: string;
+  readonly beforeReady: boolean;
+  /** Crashes in a row. */
+  readonly count: number;
+  /** Monotonic time from which on it may be started again. */
+  readonly retryAtMs: number;
+}
+
+export interface Memory {
+  config: InstanceConfig | undefined;
+  fromStore: boolean;
+  /** The files that the configuration asks for. */
+  wanted: ConfigurationTexts | undefined;
+  onDisk: ConfigurationOnDisk | undefined;
+  onDiskAtMs: number;
+  /** Why the files of a generation were refused. */
+  refusal: { readonly generation: number; readonly error: string } | undefined;
+  /** `writtenAtMs` of the files and certificates that PostgreSQL certainly has read. */
+  readWrittenAtMs: number;
+  readCertificatesAtMs: number;
+  data: DataState | undefined;
+  process: "unknown" | "running" | "stopping" | "stopped";
+  session: SqlSession | undefined;
+  status: ServerStatus | undefined;
+  /** Monotonic time of `status`. */
+  statusAtMs: number;
+  accepting: boolean;
+  /** Monotonic time since when PostgreSQL accepts connections, since its last start. */
+  readyAtMs: number | undefined;
+  pending: readonly PendingSetting[];
+  overridden: readonly string[];
+  certificates: CertificateFacts | undefined;
+  appliedGeneration: number;
+  restartedGeneration: number;
+  doing: Doing | undefined;
+  crash: Crash | undefined;
+  /** PostgreSQL is being ended on purpose. */
+  ending: boolean;
+  /** The last action failed like this. */
+  failure:
+    | { readonly text: string; readonly count: number; readonly retryAtMs: number }
+    | undefined;
+  initdbFailed: boolean;
+  restartReason: string | undefined;
+  reloadAsked: boolean;
+  /** The request that is worked on. */
+  lane: { readonly requestId: string; readonly abort: AbortController } | undefined;
+  decision: string;
+  error: string | undefined;
+  /** Monotonic time of the last finished cycle. */
+  cycleAtMs: number;
+}
+
+export function emptyMemory(): Memory {
+  return {
+    config: undefined,
+    fromStore: false,
+    wanted: undefined,
+    onDisk: undefined,
+    onDiskAtMs: Number.NEGATIVE_INFINITY,
+    refusal: undefined,
+    readWrittenAtMs: 0,
+    readCertificatesAtMs: 0,
+    data: undefined,
+    process: "unknown",
+    session: undefined,
+    status: undefined,
+    statusAtMs: Number.NEGATIVE_INFINITY,
+    accepting: false,
+    readyAtMs: undefined,
+    pending: [],
+    overridden: [],
+    certificates: undefined,
+    appliedGeneration: 0,
+    restartedGeneration: 0,
+    doing: undefined,
+    crash: undefined,
+    ending: false,
+    failure: undefined,
+    initdbFailed: false,
+    restartReason: undefined,
+    reloadAsked: false,
+    lane: undefined,
+    decision: "starting",
+    error: undefined,
+    cycleAtMs: 0,
+  };
+}

@@ -1,0 +1,180 @@
+// Looks at the instance: its process, its data, its files and what its PostgreSQL answers. Changes nothing but the
+// keeper's memory.
+import type { Clock } from "../../src/base/clock.ts";
+import { messageOf } from "../../src/base/errors.ts";
+import { keeperFileCheckIntervalMs, keeperProbeIntervalMs } from "../../src/base/limits.ts";
+import type { Logger } from "../../src/base/log.ts";
+import type { Executor } from "../../src/host/executor.ts";
+import { parseServerStatus, selectStatus } from "../../src/postgres/sql/status.ts";
+import type { KeeperFile } from "../../src/spec/instance-config.ts";
+import { inspectData } from "./bootstrap.ts";
+import type { CertificateWatch } from "./certificates.ts";
+import {
+  proveConfiguration,
+  readConfiguration,
+  readOverridden,
+  readPendingRestart,
+} from "./configuration.ts";
+import { portOf, sameConfiguration } from "./configuration-files.ts";
+import type { Observed } from "./decide.ts";
+import type { FencerLink } from "./fencer-link.ts";
+import type { Memory } from "./memory.ts";
+import { openSession, type SqlSession, type SqlTarget } from "./sql.ts";
+
+export interface ObserveDeps {
+  readonly executor: Executor;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly file: KeeperFile;
+  readonly fencer: FencerLink;
+  readonly certificates: CertificateWatch;
+  readonly incarnation: string;
+  /** The system identifier that was reported for this instance before, if any. */
+  readonly knownSystem: () => string | undefined;
+}
+
+/** Where PostgreSQL of this instance is reached. */
+export function sqlTarget(deps: ObserveDeps, memory: Memory, database: string): SqlTarget {
+  const port = memory.config ? portOf(memory.config) : 0;
+  return { socketDir: deps.file.layout.run_dir, port, database, profile: "keeper" };
+}
+
+/** One look; refreshes what is old. Never throws for what PostgreSQL or the fencer does. */
+export async function observe(deps: ObserveDeps, memory: Memory): Promise<Observed> {
+  await observeProcess(deps, memory);
+  // Without a fencer PostgreSQL can still answer: it does not depend on it.
+  const mayAnswer =
+    memory.process === "running" || (memory.process === "unknown" && memory.session);
+  if (mayAnswer) await probe(deps, memory);
+  else await forgetServer(memory);
+  if (memory.process !== "running" || memory.data === undefined) {
+    memory.data = await inspectData(deps, deps.knownSystem());
+  }
+  if (deps.clock.monotonicMs() - memory.onDiskAtMs >= keeperFileCheckIntervalMs) {
+    await refreshFiles(deps, memory);
+  }
+  memory.certificates = await deps.certificates.look();
+  return summarise(deps.clock, memory);
+}
+
+/** Reads the configuration files again, now. */
+export async function refreshFiles(deps: ObserveDeps, memory: Memory): Promise<void> {
+  memory.onDisk = await readConfiguration(deps);
+  memory.onDiskAtMs = deps.clock.monotonicMs();
+}
+
+/** The session that the keeper keeps open; opens it when there is none. */
+export async function session(deps: ObserveDeps, memory: Memory): Promise<SqlSession> {
+  if (!memory.session?.usable) {
+    memory.session = await openSession(sqlTarget(deps, memory, "postgres"), deps.clock);
+  }
+  return memory.session;
+}
+
+/** Asks for the settings that wait for a restart and those that ALTER SYSTEM overrides. */
+export async function refreshSettings(deps: ObserveDeps, memory: Memory): Promise<void> {
+  const open = await session(deps, memory);
+  memory.pending = await readPendingRestart(open);
+  memory.overridden = await readOverridden(open);
+}
+
+export async function forgetServer(memory: Memory): Promise<void> {
+  const open = memory.session;
+  memory.session = undefined;
+  memory.accepting = false;
+  memory.status = undefined;
+  memory.readyAtMs = undefined;
+  memory.pending = [];
+  await open?.close();
+}
+
+async function observeProcess(deps: ObserveDeps, memory: Memory): Promise<void> {
+  const { client } = deps.fencer;
+  if (!client) {
+    memory.process = "unknown";
+    return;
+  }
+  try {
+    memory.process = (await client.status()).postgres.state;
+  } catch (error) {
+    deps.log.debug("fencer gave no status", { error: messageOf(error) });
+    memory.process = "unknown";
+  }
+}
+
+async function probe(deps: ObserveDeps, memory: Memory): Promise<void> {
+  const { clock } = deps;
+  const fresh = clock.monotonicMs() - memory.statusAtMs < keeperProbeIntervalMs;
+  if (memory.accepting && fresh && memory.session?.usable) return;
+  try {
+    const open = await session(deps, memory);
+    const [row] = await open.query(selectStatus);
+    memory.status = row ? parseServerStatus(row) : undefined;
+    memory.statusAtMs = clock.monotonicMs();
+    if (memory.accepting) {
+      await settle(deps, memory);
+      return;
+    }
+    memory.pending = await readPendingRestart(open);
+    await refreshFiles(deps, memory);
+    memory.readyAtMs = clock.monotonicMs();
+    memory.accepting = true;
+  } catch (error) {
+    deps.log.debug("PostgreSQL does not answer", { error: messageOf(error) });
+    memory.accepting = false;
+  }
+}
+
+/** PostgreSQL still answers, so the files that it read are good. Not done at once: others wait for it to be ready. */
+async function settle(deps: ObserveDeps, memory: Memory): Promise<void> {
+  const { texts, proven, writtenAtMs } = memory.onDisk ?? {};
+  const read = (memory.status?.configurationLoadedAtMs ?? 0) >= (writtenAtMs ?? 0);
+  if (!texts || !read || sameConfiguration(texts, proven)) return;
+  await proveConfiguration(deps, texts);
+  await refreshFiles(deps, memory);
+  await refreshSettings(deps, memory);
+}
+
+function summarise(clock: Clock, memory: Memory): Observed {
+  return {
+    data: memory.data ?? { kind: "refused", reason: "not looked at yet" },
+    process: summariseProcess(clock, memory),
+    accepting: memory.accepting,
+    configuration: summariseConfiguration(memory),
+    pendingRestart: memory.pending.map((setting) => setting.name),
+    certificatesChanged: certificatesChanged(memory),
+  };
+}
+
+function summariseProcess(clock: Clock, memory: Memory): Observed["process"] {
+  if (memory.process !== "stopped") return { kind: memory.process };
+  const { crash } = memory;
+  return {
+    kind: "stopped",
+    ...(crash ? { crash: crash.text } : {}),
+    beforeReady: crash?.beforeReady ?? false,
+    waitMs: Math.max(0, (crash?.retryAtMs ?? 0) - clock.monotonicMs()),
+  };
+}
+
+function summariseConfiguration(memory: Memory): Observed["configuration"] {
+  const { onDisk, wanted, refusal, config } = memory;
+  const same = sameConfiguration(onDisk?.texts, wanted);
+  const written = onDisk?.writtenAtMs ?? 0;
+  const loaded = memory.status?.configurationLoadedAtMs ?? 0;
+  const read = written <= loaded || written === memory.readWrittenAtMs;
+  const proven = sameConfiguration(onDisk?.texts, onDisk?.proven);
+  return {
+    files: same ? (read || memory.process !== "running" ? "same" : "unread") : "different",
+    refusal: refusal && refusal.generation === config?.generation ? refusal.error : undefined,
+    proven,
+    fallback: onDisk?.proven !== undefined && !proven,
+  };
+}
+
+function certificatesChanged(memory: Memory): boolean {
+  const written = memory.certificates?.writtenAtMs ?? 0;
+  const loaded = memory.status?.configurationLoadedAtMs;
+  if (loaded === undefined || written === 0) return false;
+  return written > loaded && written !== memory.readCertificatesAtMs;
+}

@@ -1,0 +1,149 @@
+// The metrics of Patroni's /metrics, under its names, and a few of our own. Pure.
+import { parseTimestamp } from "../../src/base/clock.ts";
+import { POSTGRES_STATES } from "./report.ts";
+import { patroniVersion, type RestView } from "./rest-json.ts";
+
+interface Metric {
+  readonly name: string;
+  readonly help: string;
+  readonly type: "gauge" | "counter";
+  readonly value: number | bigint | string;
+  readonly comment?: string;
+}
+
+/** Text in the Prometheus exposition format 0.0.4; every line has the labels scope and name. */
+export function metricsText(view: RestView): string {
+  const labels = `{scope="${escaped(view.scope)}",name="${escaped(view.name)}"}`;
+  return metrics(view)
+    .flatMap((metric) => [
+      `# HELP ${metric.name} ${metric.help}`,
+      `# TYPE ${metric.name} ${metric.type}`,
+      ...(metric.comment ? [metric.comment] : []),
+      `${metric.name}${labels} ${metric.value}`,
+    ])
+    .concat("")
+    .join("\n");
+}
+
+function metrics(view: RestView): readonly Metric[] {
+  const { server } = view;
+  const running = view.state === "running";
+  const primary = running && view.role === "primary";
+  const replica = running && view.role === "replica";
+  const streaming = server?.replicationState === "streaming";
+  const archive = server?.replicationState === "in archive recovery";
+  const states = POSTGRES_STATES.map((state, index) => `${index}=${state}`).join(", ");
+  const stateIndex = view.state === "unknown" ? -1 : POSTGRES_STATES.indexOf(view.state);
+  const gauge = (name: string, help: string, value: Metric["value"]): Metric => ({
+    name,
+    help,
+    type: "gauge",
+    value,
+  });
+  const counter = (name: string, help: string, value: Metric["value"]): Metric => ({
+    name,
+    help,
+    type: "counter",
+    value,
+  });
+  const flag = (name: string, help: string, value: boolean) => gauge(name, help, value ? 1 : 0);
+  return [
+    gauge("patroni_version", "Version of the API.", versionDigits(patroniVersion)),
+    flag("patroni_postgres_running", "1 while PostgreSQL is running.", running),
+    gauge(
+      "patroni_postmaster_start_time",
+      "When PostgreSQL was started, seconds since 1970.",
+      server?.startedAtEpoch ?? 0,
+    ),
+    flag("patroni_primary", "1 on the primary.", primary),
+    counter(
+      "patroni_xlog_location",
+      "Position of the primary in the write-ahead log; 0 elsewhere.",
+      primary ? (server?.flushLsn ?? 0n) : 0,
+    ),
+    flag("patroni_standby_leader", "1 on the leader of a standby cluster.", false),
+    flag("patroni_replica", "1 on a replica.", replica),
+    flag("patroni_sync_standby", "1 on a synchronous standby.", false),
+    flag("patroni_quorum_standby", "1 on a standby of the quorum.", false),
+    counter(
+      "patroni_xlog_received_location",
+      "Position up to which a replica received; 0 elsewhere.",
+      replica ? (server?.receiveLsn ?? server?.replayLsn ?? 0n) : 0,
+    ),
+    counter(
+      "patroni_xlog_replayed_location",
+      "Position up to which a replica replayed; 0 elsewhere.",
+      replica ? (server?.replayLsn ?? 0n) : 0,
+    ),
+    gauge(
+      "patroni_xlog_replayed_timestamp",
+      "Commit time of the last replayed transaction, seconds since 1970; 0 when there is none.",
+      epochSeconds(server?.replayTimestamp),
+    ),
+    flag("patroni_xlog_paused", "1 while replay is paused.", replica && !!server?.replayPaused),
+    flag("patroni_postgres_streaming", "1 while a replica streams.", replica && streaming),
+    flag(
+      "patroni_postgres_in_archive_recovery",
+      "1 while a replica reads from the archive.",
+      replica && archive,
+    ),
+    gauge(
+      "patroni_postgres_server_version",
+      "Version of PostgreSQL as server_version_num; 0 when it does not answer.",
+      server?.versionNumber ?? 0,
+    ),
+    flag("patroni_cluster_unlocked", "1 while nobody leads.", false),
+    flag("patroni_failsafe_mode_is_active", "1 while failsafe mode is active.", false),
+    flag("patroni_failsafe_mode_enabled", "1 when failsafe mode is configured.", false),
+    flag("patroni_failsafe_member", "1 for members of failsafe mode.", false),
+    gauge("patroni_postgres_timeline", "Timeline of PostgreSQL.", server?.timeline ?? 0),
+    gauge(
+      "patroni_dcs_last_seen",
+      "When the store answered last, seconds since 1970.",
+      view.storeSeenAt ?? 0,
+    ),
+    flag(
+      "patroni_pending_restart",
+      "1 while settings wait for a restart.",
+      view.pendingRestart.length > 0,
+    ),
+    flag("patroni_is_paused", "1 while automatic failover is paused.", false),
+    {
+      ...gauge("patroni_postgres_state", "State of PostgreSQL.", stateIndex),
+      comment: `# Values: ${states}, -1=unknown`,
+    },
+    gauge("patroni_failover_priority", "Priority in a failover.", 1),
+    gauge(
+      "pgherd_keeper_applied_generation",
+      "Generation of the configuration in effect.",
+      view.appliedGeneration,
+    ),
+    gauge(
+      "pgherd_keeper_wanted_generation",
+      "Generation of the configuration that is wanted.",
+      view.config?.generation ?? 0,
+    ),
+    gauge(
+      "pgherd_keeper_cycle_age_seconds",
+      "Time since the keeper finished a cycle.",
+      (view.cycleAgeMs / 1_000).toFixed(3),
+    ),
+  ];
+}
+
+/** 4.1.4 as 040104. */
+function versionDigits(version: string): string {
+  return version
+    .split(".")
+    .map((part) => part.padStart(2, "0"))
+    .join("");
+}
+
+function epochSeconds(timestamp: string | undefined): number {
+  const ms = timestamp === undefined ? undefined : parseTimestamp(timestamp.replace(" ", "T"));
+  return ms === undefined ? 0 : ms / 1_000;
+}
+
+function escaped(label: string): string {
+  return label.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
+}

@@ -1,0 +1,123 @@
+// What a keeper reads and writes in the store: its instance's configuration and requests, its answers and its
+// report. Plain statements over the client alone, so that a keeper starts without loading a query builder.
+import type {
+  InstanceConfig,
+  InstanceReport,
+  KeeperAnswer,
+  KeeperRequest,
+} from "../spec/instance-config.ts";
+import type { QueryResult, Rqlite } from "./rqlite.ts";
+import type { Query } from "./statement.ts";
+
+/** A request that waits for an answer. */
+export interface PendingRequest {
+  readonly id: string;
+  /** The configuration of this generation has to be applied first. */
+  readonly generation: number;
+  readonly payload: KeeperRequest;
+}
+
+/** What one instance should be, as of one moment. */
+export interface DesiredState {
+  /** Absent until a step wrote it, and after the instance was removed. */
+  readonly config?: InstanceConfig;
+  /** Oldest first. */
+  readonly requests: readonly PendingRequest[];
+  /** What an earlier keeper of this instance reported last. */
+  readonly lastReport?: InstanceReport;
+}
+
+/** The store as one instance's keeper sees it. Methods throw StoreError. */
+export interface HaStore {
+  /** Grows with every change of the cluster; this host's copy, however old. */
+  changeVersion(signal: AbortSignal): Promise<number>;
+  /** Linearizable: what keepers act on. */
+  loadDesired(signal: AbortSignal): Promise<DesiredState>;
+  /** Records the answer and empties the request; a request that has an answer keeps it. */
+  answer(requestId: string, answer: KeeperAnswer, atMs: number, signal: AbortSignal): Promise<void>;
+  /** Replaces the report unless a newer one is there or the instance is gone. `news` wakes those who wait for a change. */
+  saveReport(report: InstanceReport, news: boolean, signal: AbortSignal): Promise<void>;
+}
+
+const BUMP: Query = {
+  sql: "UPDATE changes SET version = version + 1 WHERE singleton = 1",
+  params: [],
+};
+
+/** The store of the given instance. */
+export function createHaStore(rqlite: Rqlite, instanceId: string): HaStore {
+  return {
+    async changeVersion(signal) {
+      const query = { sql: "SELECT version FROM changes WHERE singleton = 1", params: [] };
+      const [result] = await rqlite.request([query], { level: "none", signal });
+      return Number(result?.rows[0]?.[0] ?? 0);
+    },
+    async loadDesired(signal) {
+      const queries = [selectConfig(instanceId), selectRequests(instanceId)];
+      const options = { level: "linearizable", transaction: true, signal } as const;
+      const [instance, requests] = await rqlite.request(queries, options);
+      return { ...parseInstance(instance), requests: parseRequests(requests) };
+    },
+    async answer(requestId, answer, atMs, signal) {
+      const update = {
+        sql: `UPDATE keeper_requests SET state = ?, answer = ?, payload = '', finished_at_ms = ?
+               WHERE id = ? AND instance_id = ? AND state = 'pending'`,
+        params: [
+          answer.ok ? "done" : "failed",
+          JSON.stringify(answer),
+          atMs,
+          requestId,
+          instanceId,
+        ],
+      };
+      await rqlite.request([update, BUMP], { transaction: true, idempotent: true, signal });
+    },
+    async saveReport(report, news, signal) {
+      const statements = news ? [upsertReport(report), BUMP] : [upsertReport(report)];
+      await rqlite.request(statements, { transaction: news, idempotent: true, signal });
+    },
+  };
+}
+
+function selectConfig(instanceId: string): Query {
+  return {
+    sql: `SELECT i.config, r.report FROM instances i
+            LEFT JOIN instance_reports r ON r.instance_id = i.id WHERE i.id = ?`,
+    params: [instanceId],
+  };
+}
+
+function selectRequests(instanceId: string): Query {
+  return {
+    sql: `SELECT id, generation, payload FROM keeper_requests
+           WHERE instance_id = ? AND state = 'pending' ORDER BY created_at_ms, id`,
+    params: [instanceId],
+  };
+}
+
+function upsertReport(report: InstanceReport): Query {
+  return {
+    sql: `INSERT INTO instance_reports (instance_id, report, updated_at_ms)
+          SELECT id, ?, ? FROM instances WHERE id = ?
+          ON CONFLICT (instance_id) DO UPDATE
+             SET report = excluded.report, updated_at_ms = excluded.updated_at_ms
+           WHERE excluded.updated_at_ms >= instance_reports.updated_at_ms`,
+    params: [JSON.stringify(report), report.observed_at_ms, report.instance_id],
+  };
+}
+
+function parseInstance(result: QueryResult | undefined): Omit<DesiredState, "requests"> {
+  const [config, report] = result?.rows[0] ?? [];
+  return {
+    ...(typeof config === "string" ? { config: JSON.parse(config) } : {}),
+    ...(typeof report === "string" ? { lastReport: JSON.parse(report) } : {}),
+  };
+}
+
+function parseRequests(result: QueryResult | undefined): readonly PendingRequest[] {
+  return (result?.rows ?? []).map(([id, generation, payload]) => ({
+    id: String(id),
+    generation: Number(generation),
+    payload: JSON.parse(String(payload)),
+  }));
+}
