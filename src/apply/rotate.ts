@@ -10,8 +10,8 @@ import { instanceExistsGuard, loadInstance } from "../store/instances.ts";
 import { askKeeper } from "../store/keeper-requests.ts";
 import { listResources } from "../store/resources.ts";
 import type { Store } from "../store/store.ts";
+import { ensureCertificates } from "./certificates.ts";
 import type { Lease } from "./lease.ts";
-import { ensureCertificates } from "./step-certificates.ts";
 import type { StepDeps } from "./step-deps.ts";
 
 export type RotateDeps = Pick<StepDeps, "executor" | "issuer"> & {

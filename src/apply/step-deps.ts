@@ -10,7 +10,7 @@ import type { KeeperFile } from "../spec/instance-config.ts";
 import { listHosts } from "../store/hosts.ts";
 import type { Sealer } from "../store/sealing.ts";
 import type { Store } from "../store/store.ts";
-import type { CertificateIssuer } from "./step-certificates.ts";
+import type { CertificateIssuer } from "./certificates.ts";
 import type { StepRun } from "./task-run.ts";
 
 /** How a keeper on some host reaches the store, and how much it logs. */

@@ -12,7 +12,7 @@ import {
 } from "../base/limits.ts";
 import type { Rng } from "../base/rng.ts";
 import { type ActiveTask, listActiveTasks } from "../store/tasks.ts";
-import { acquireLease, type Lease, type LeaseDeps } from "./lease.ts";
+import { acquireLease, type LeaseDeps } from "./lease.ts";
 import { prune } from "./prune.ts";
 import { rotateCertificates } from "./rotate.ts";
 import type { StepDeps } from "./step-deps.ts";
@@ -26,14 +26,17 @@ export interface Worker {
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** The worker of this server. At most one of all servers works at a time. */
-export function createWorker(deps: WorkerDeps): Worker {
+/** The worker of this server. At most one of all servers works at a time. `runStep` is what a step really does. */
+export function createWorker(
+  deps: WorkerDeps,
+  runStep: TaskRunDeps["runStep"] = createStepRunner(deps),
+): Worker {
   return {
     async run(signal) {
       while (!signal.aborted) {
         try {
           const lease = await acquireLease(deps, signal);
-          await serveTerm(deps, lease, signal);
+          await serveTerm({ ...deps, lease, runStep }, signal);
         } catch (error) {
           if (signal.aborted) return;
           deps.log.error("worker term ended", { error: messageOf(error) });
@@ -45,8 +48,9 @@ export function createWorker(deps: WorkerDeps): Worker {
 }
 
 /** Everything that is done under one lease. Ends when the lease does. */
-async function serveTerm(deps: WorkerDeps, lease: Lease, signal: AbortSignal): Promise<void> {
-  const tasks = new TaskLoop(deps, lease);
+async function serveTerm(deps: WorkerDeps & TaskRunDeps, signal: AbortSignal): Promise<void> {
+  const { lease } = deps;
+  const tasks = new TaskLoop(deps);
   await Promise.all([
     tasks.run(lease.lost),
     repeat(deps, certificateCheckIntervalMs, lease.lost, () => rotateCertificates(deps, lease)),
@@ -79,8 +83,7 @@ async function repeat(
 
 /** Starts runs for tasks that are due and tells running ones about cancels. */
 export class TaskLoop {
-  readonly #deps: WorkerDeps;
-  readonly #runDeps: TaskRunDeps;
+  readonly #deps: TaskRunDeps;
   readonly #runs = new Map<string, { readonly run: TaskRun; readonly database: string | null }>();
   readonly #ends = new Map<string, Promise<void>>();
   /** Abandoned tasks and when, on the monotonic clock, they are tried again. */
@@ -88,10 +91,8 @@ export class TaskLoop {
   /** Aborts when a run ended and another task of its database may begin. */
   #wake = new AbortController();
 
-  constructor(deps: WorkerDeps, lease: Lease) {
+  constructor(deps: TaskRunDeps) {
     this.#deps = deps;
-    const runStep = createStepRunner(deps);
-    this.#runDeps = { ...deps, lease, runStep };
   }
 
   /** Looks for tasks until the signal aborts, then waits until every run has stopped. */
@@ -143,7 +144,7 @@ export class TaskLoop {
   }
 
   #begin(task: ActiveTask): void {
-    const run = new TaskRun(this.#runDeps, task.id);
+    const run = new TaskRun(this.#deps, task.id);
     this.#runs.set(task.id, { run, database: task.databaseId });
     const end = run.run().then((result) => {
       this.#runs.delete(task.id);

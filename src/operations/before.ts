@@ -3,13 +3,21 @@ import { messageOf } from "../base/errors.ts";
 import { hostObservationTimeoutMs, instanceReportStaleMs } from "../base/limits.ts";
 import type { ObservedDatabase } from "../plan/observed.ts";
 import { factsOf } from "../plan/placement.ts";
+import type { StoredResource } from "../plan/resource.ts";
 import type { HostRecord } from "../spec/host.ts";
 import { type DatabaseRecord, loadDatabase } from "../store/databases.ts";
 import { listInstances, type ObservedInstance } from "../store/instances.ts";
 import { listResources } from "../store/resources.ts";
 import type { ClusterRuntime, OperationsDeps } from "./deps.ts";
 import { OperationError } from "./errors.ts";
-import type { Before } from "./prepare-change.ts";
+
+/** What exists of the database before the change. */
+export interface Before {
+  readonly record: DatabaseRecord;
+  readonly instances: readonly ObservedInstance[];
+  readonly stored: readonly StoredResource[];
+  readonly observed: ObservedDatabase;
+}
 
 /** The database, or not_found. */
 export async function existingDatabase(

@@ -4,7 +4,6 @@ import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { hostValidationTimeoutMs } from "../base/limits.ts";
 import type { Diagnostic } from "../base/result.ts";
-import { failureText } from "../host/command.ts";
 import type { Executor } from "../host/executor.ts";
 
 /** What one host is asked. */
@@ -136,7 +135,7 @@ async function listeningPorts(
     { signal },
   );
   signal.throwIfAborted();
-  if (result.stdout === "") throw new Error(failureText(result));
+  if (result.stdout === "") throw new Error(`cannot tell its open ports: ${result.stderr.trim()}`);
   return parseListening(result.stdout);
 }
 

@@ -5,9 +5,10 @@ import type { HostRecord } from "../spec/host.ts";
 import { instanceId } from "../spec/ids.ts";
 import type { ResolvedNode } from "../spec/normalise.ts";
 import { wantedPorts } from "./allocate-ports.ts";
+import type { Before } from "./before.ts";
 import type { ClusterRuntime } from "./deps.ts";
 import type { HostQuestions, PathQuestion, PortQuestion } from "./host-checks.ts";
-import { type Before, driverOf } from "./prepare-change.ts";
+import { driverOf } from "./runtime.ts";
 
 export interface Questioned {
   readonly databaseId: string;

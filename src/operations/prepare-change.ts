@@ -1,11 +1,9 @@
 // From a requested spec to a plan that may be committed: everything that can be wrong is found here, nothing is written.
-import { must } from "../base/assert.ts";
 import { AppError } from "../base/errors.ts";
 import { scramIterations } from "../base/limits.ts";
 import type { Diagnostic } from "../base/result.ts";
-import type { Driver } from "../orchestrator/driver.ts";
 import { checkPlan } from "../plan/check.ts";
-import { nothingObserved, type ObservedDatabase } from "../plan/observed.ts";
+import { nothingObserved } from "../plan/observed.ts";
 import { makePlan } from "../plan/plan.ts";
 import type { Plan, StoredResource } from "../plan/resource.ts";
 import { scramVerifier, verifies } from "../postgres/scram.ts";
@@ -16,22 +14,15 @@ import { type ResolvedNode, resolveNodes } from "../spec/normalise.ts";
 import { toVerifiers } from "../spec/passwords.ts";
 import { validateDatabaseSpec } from "../spec/validate.ts";
 import { validateHosts } from "../spec/validate-hosts.ts";
-import type { DatabaseRecord } from "../store/databases.ts";
 import type { ObservedInstance } from "../store/instances.ts";
 import { listPorts, type TakenPort } from "../store/ports.ts";
 import { allocatePorts } from "./allocate-ports.ts";
+import type { Before } from "./before.ts";
 import type { ClusterRuntime, OperationsDeps } from "./deps.ts";
 import { invalidInput } from "./errors.ts";
 import { askHosts } from "./host-checks.ts";
 import { questionsFor } from "./host-questions.ts";
-
-/** What exists of the database before the change. */
-export interface Before {
-  readonly record: DatabaseRecord;
-  readonly instances: readonly ObservedInstance[];
-  readonly stored: readonly StoredResource[];
-  readonly observed: ObservedDatabase;
-}
+import { driverOf } from "./runtime.ts";
 
 export interface ChangeRequest {
   readonly databaseId: string;
@@ -157,8 +148,4 @@ export function sound(plan: Plan, stored: readonly StoredResource[]): Plan {
   if (findings.length === 0) return plan;
   const texts = findings.map(({ path, message }) => `${path}: ${message}`);
   throw new AppError("bug", `a plan breaks its invariants: ${texts.join("; ")}`);
-}
-
-export function driverOf(runtime: ClusterRuntime, host: HostRecord): Driver {
-  return must(runtime.driver(host.orchestrator), `driver of host ${host.id}`);
 }

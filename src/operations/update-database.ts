@@ -15,17 +15,11 @@ import {
 import { listHosts } from "../store/hosts.ts";
 import { idleDatabaseGuard, insertTask } from "../store/tasks.ts";
 import { accept, newTask, repeatedly } from "./accept.ts";
-import { lookAt } from "./before.ts";
+import { type Before, lookAt } from "./before.ts";
 import { instanceStatements, portChange } from "./change-statements.ts";
 import type { ClusterRuntime, OperationsDeps } from "./deps.ts";
 import { OperationError } from "./errors.ts";
-import {
-  type Before,
-  type PreparedChange,
-  prepareChange,
-  refuse,
-  specProblems,
-} from "./prepare-change.ts";
+import { type PreparedChange, prepareChange, refuse, specProblems } from "./prepare-change.ts";
 import { presentDatabase } from "./present-database.ts";
 import { presentTask } from "./present-task.ts";
 import { runtimeOf } from "./runtime.ts";
