@@ -178,3 +178,11 @@ export const operationTriesMax = 5;
 export const taskLogFollowBatch = 500;
 /** How often a follower of a task log looks for changes made by other servers. */
 export const taskLogFollowPollMs = 100;
+/** Looking at all components of a host, for its status. */
+export const hostComponentTimeoutMs = 5_000;
+/** A file system with less than this part free is not healthy. */
+export const diskFreePartMin = 0.05;
+/** A wall clock that moved against the monotonic one by more than this has jumped. */
+export const clockJumpMsMax = 1_000;
+/** How often a server looks which keepers its host has. */
+export const keeperListIntervalMs = 2_000;
