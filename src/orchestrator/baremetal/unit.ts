@@ -2,6 +2,7 @@
 // The fencer's unit holds PostgreSQL; the keeper's can be stopped and upgraded without PostgreSQL noticing.
 import { AppError } from "../../base/errors.ts";
 import { unitStopTimeoutS } from "../../base/limits.ts";
+import { renderCommand } from "../../host/quote.ts";
 import { type Role, unitName } from "./names.ts";
 import type { KeeperInputs } from "./resources.ts";
 
@@ -28,7 +29,8 @@ export function limitProperties(inputs: KeeperInputs): readonly string[] {
 /**
  * KillMode=process: the end of the fencer is not the end of PostgreSQL; the next fencer adopts it. Only
  * ExecStop ends it, cleanly, and so does a shutdown of the machine. A fencer that leaves PostgreSQL running
- * ends with a status that is no success, because after a success ExecStop would run.
+ * ends with a status that is no success, because after a success ExecStop would run. ExecStop runs in a
+ * restart too; the job tells it apart from a stop, and then PostgreSQL is left to the next fencer.
  */
 function renderFencer(input: UnitInput): string {
   const { instanceId, launcher, inputs } = input;
@@ -43,7 +45,7 @@ function renderFencer(input: UnitInput): string {
     "[Service]",
     "Type=simple",
     `ExecStart=${execLine(command)}`,
-    `ExecStop=${execLine([...command, "--stop", "--timeout-s", String(unitStopTimeoutS - 30)])}`,
+    `ExecStop=${execLine(stopUnlessRestarting(instanceId, command))}`,
     "KillMode=process",
     `TimeoutStopSec=${unitStopTimeoutS}`,
     "Restart=always",
@@ -57,6 +59,13 @@ function renderFencer(input: UnitInput): string {
     "[Install]",
     "WantedBy=multi-user.target",
   ]);
+}
+
+function stopUnlessRestarting(instanceId: string, command: readonly string[]): readonly string[] {
+  const jobs = ["systemctl", "list-jobs", "--no-legend", "--plain", unitName("fencer", instanceId)];
+  const stop = [...command, "--stop", "--timeout-s", String(unitStopTimeoutS - 30)];
+  const script = `${renderCommand(jobs)} | grep -q ' restart ' || exec ${renderCommand(stop)}`;
+  return ["/bin/sh", "-c", script];
 }
 
 function renderKeeper(input: UnitInput): string {
