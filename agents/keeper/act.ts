@@ -20,8 +20,9 @@ import { bootstrapData } from "./bootstrap.ts";
 import {
   applyConfiguration,
   checkConfiguration,
+  keepCopies,
   reloadServer,
-  restoreProven,
+  restoreCopies,
   writeConfiguration,
 } from "./configuration.ts";
 import type { Action } from "./decide.ts";
@@ -34,6 +35,7 @@ import {
   refreshFiles,
   refreshSettings,
   session,
+  settle,
   sqlTarget,
 } from "./observe.ts";
 import { serveRequest } from "./requests.ts";
@@ -124,13 +126,14 @@ async function bootstrap(deps: ActDeps, memory: Memory, signal: AbortSignal): Pr
 
 async function write(deps: ActDeps, memory: Memory): Promise<void> {
   const config = must(memory.config, "configuration");
-  const wanted = must(memory.wanted, "configuration files");
+  const { wanted } = memory;
+  if (!wanted) return;
   const checked = await checkConfiguration(deps, wanted, config.bin_dir);
   if (checked.ok) {
     await writeConfiguration(deps, wanted);
   } else {
     memory.refusal = { generation: config.generation, error: checked.error };
-    await restoreProven(deps, wanted);
+    await restoreCopies(deps, "accepted", wanted);
   }
   await refreshFiles(deps, memory);
 }
@@ -139,7 +142,7 @@ async function restore(deps: ActDeps, memory: Memory, error: string): Promise<vo
   const config = must(memory.config, "configuration");
   memory.refusal = { generation: config.generation, error };
   memory.crash = undefined;
-  await restoreProven(deps, must(memory.wanted, "configuration files"));
+  await restoreCopies(deps, "proven", must(memory.wanted, "configuration files"));
   await refreshFiles(deps, memory);
 }
 
@@ -147,11 +150,13 @@ async function apply(deps: ActDeps, memory: Memory): Promise<void> {
   const config = must(memory.config, "configuration");
   const texts = must(memory.wanted, "configuration files");
   const wanted = { texts, binDir: config.bin_dir };
+  await settle(deps, memory);
   const applied = await applyConfiguration(deps, await session(deps, memory), wanted);
   if (!applied.ok) memory.refusal = { generation: config.generation, error: applied.error };
   await refreshFiles(deps, memory);
   if (applied.ok) memory.readWrittenAtMs = memory.onDisk?.writtenAtMs ?? 0;
   await refreshSettings(deps, memory);
+  if (applied.ok && memory.pending.length === 0) await keepCopies(deps, "proven", texts);
 }
 
 async function reload(deps: ActDeps, memory: Memory): Promise<void> {

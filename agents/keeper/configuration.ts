@@ -1,5 +1,6 @@
 // The configuration files on disk: written whole, checked by PostgreSQL itself, put back when it refuses them.
-// `proven` holds copies of the files with which PostgreSQL ran last.
+// Two directories of copies serve that: `accepted`, what a running PostgreSQL read last without complaint, and
+// `proven`, what it also started with.
 import type { Clock } from "../../src/base/clock.ts";
 import { AppError } from "../../src/base/errors.ts";
 import { configCheckTimeoutMs, reloadTimeoutMs } from "../../src/base/limits.ts";
@@ -84,19 +85,22 @@ export async function writeConfiguration(
   await putTexts(deps, deps.file.layout.config_dir, texts);
 }
 
-/** Remembers that PostgreSQL ran with these files. */
-export async function proveConfiguration(
+export type Copies = "accepted" | "proven";
+
+/** Keeps copies of the files. */
+export async function keepCopies(
   deps: ConfigurationDeps,
+  copies: Copies,
   texts: ConfigurationTexts,
 ): Promise<void> {
-  const directory = `${deps.file.layout.config_dir}/proven`;
+  const directory = `${deps.file.layout.config_dir}/${copies}`;
   await deps.executor.mkdir(directory, { ...fileOptions(deps.file), mode: 0o700 });
   await putTexts(deps, directory, texts);
 }
 
 /**
  * Checks and writes new files under a running server, asks it what it thinks of them, and makes it read them.
- * When it refuses them the proven files come back, nothing is reloaded, and the error names the setting or line.
+ * When it refuses them the accepted files come back, nothing is reloaded, and the error names the setting or line.
  */
 export async function applyConfiguration(
   deps: ConfigurationDeps,
@@ -105,17 +109,17 @@ export async function applyConfiguration(
 ): Promise<Result<null, string>> {
   const checked = await checkConfiguration(deps, wanted.texts, wanted.binDir);
   if (!checked.ok) {
-    await restoreProven(deps, wanted.texts);
+    await restoreCopies(deps, "accepted", wanted.texts);
     return checked;
   }
   await writeConfiguration(deps, wanted.texts);
   const problems = await session.query(selectFileProblems);
   if (problems.length > 0) {
-    await restoreProven(deps, wanted.texts);
+    await restoreCopies(deps, "accepted", wanted.texts);
     return fail(problems.map((row) => String(row.problem)).join("; "));
   }
   await reloadServer(deps.clock, session);
-  await proveConfiguration(deps, wanted.texts);
+  await keepCopies(deps, "accepted", wanted.texts);
   return ok(null);
 }
 
@@ -132,15 +136,14 @@ export async function reloadServer(clock: Clock, session: SqlSession): Promise<v
   }
 }
 
-/** Puts the proven files back; without any, the files stay as they are. */
-export async function restoreProven(
+/** Puts copies back; without any, or when they are what was refused, the files stay as they are. */
+export async function restoreCopies(
   deps: ConfigurationDeps,
+  copies: Copies,
   refused: ConfigurationTexts,
-): Promise<boolean> {
-  const { texts, proven } = await readConfiguration(deps);
-  if (!proven || sameConfiguration(proven, refused)) return false;
-  if (!sameConfiguration(texts, proven)) await writeConfiguration(deps, proven);
-  return true;
+): Promise<void> {
+  const texts = await readTexts(deps, `${deps.file.layout.config_dir}/${copies}`);
+  if (texts && !sameConfiguration(texts, refused)) await writeConfiguration(deps, texts);
 }
 
 export async function readPendingRestart(session: SqlSession): Promise<readonly PendingSetting[]> {

@@ -26,7 +26,7 @@ const healthy: Observed = {
   data: { kind: "ready" },
   process: { kind: "running" },
   accepting: true,
-  configuration: { files: "same", refusal: undefined, proven: true, fallback: false },
+  configuration: { files: "same", refusal: undefined, usable: true, fallback: false },
   pendingRestart: [],
   certificatesChanged: false,
 };
@@ -56,7 +56,7 @@ test("from nothing to in effect", () => {
   expect(kindOf(absent, { config: undefined as never })).toBe("none");
   expect(kindOf(absent, { fromStore: false })).toBe("none");
   expect(kindOf({ ...absent, process: { kind: "unknown" } })).toBe("bootstrap");
-  const different = { ...healthy.configuration, files: "different", proven: false } as const;
+  const different = { ...healthy.configuration, files: "different", usable: false } as const;
   expect(kindOf({ process: stopped, configuration: different })).toBe("write_configuration");
   expect(kindOf({ process: stopped })).toBe("start");
   expect(kindOf({ accepting: false })).toBe("none");
@@ -78,7 +78,7 @@ test("files that do not start give way to those that did", () => {
   const configuration = {
     files: "same",
     refusal: undefined,
-    proven: false,
+    usable: true,
     fallback: true,
   } as const;
   expect(kindOf({ process: crashed, configuration })).toBe("restore_configuration");
@@ -164,12 +164,12 @@ function* situations(): Generator<[Observed, Wanted]> {
       for (const accepting of process.kind === "running" ? [true, false] : [false])
         for (const files of ["same", "unread", "different"] as const)
           for (const refusal of [undefined, "work_mem"])
-            for (const proven of [true, false])
+            for (const usable of [true, false])
               for (const pendingRestart of [[], ["max_connections"]])
                 for (const certificatesChanged of [true, false])
                   for (const wanted of wishes(script, restart)) {
-                    const fallback = !proven;
-                    const configuration = { files, refusal, proven, fallback };
+                    const fallback = !usable;
+                    const configuration = { files, refusal, usable, fallback };
                     const seen = { data, process, accepting, configuration };
                     yield [{ ...seen, pendingRestart, certificatesChanged }, wanted];
                   }

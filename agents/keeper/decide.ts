@@ -27,11 +27,11 @@ export interface Observed {
   readonly configuration: {
     /** same: as wanted, and read. unread: as wanted, but read before. different: other files are there. */
     readonly files: "same" | "unread" | "different";
-    /** Why PostgreSQL refused the wanted files; the files on disk are then the proven ones, if there are any. */
+    /** Why PostgreSQL refused the wanted files. */
     readonly refusal: string | undefined;
-    /** The files on disk ran before. */
-    readonly proven: boolean;
-    /** There are files that ran before, and they differ from those on disk. */
+    /** There are files on disk, and they are not those that were refused. */
+    readonly usable: boolean;
+    /** There are files that PostgreSQL started with before, and they differ from those on disk. */
     readonly fallback: boolean;
   };
   /** Settings that wait for a restart. */
@@ -148,7 +148,7 @@ export const RULES: readonly Rule[] = [
   },
   {
     name: "go back to files that ran",
-    when: (v) => crashedEarly(v) && !v.configuration.proven && v.configuration.fallback,
+    when: (v) => crashedEarly(v) && v.configuration.fallback,
     decide: (v) => {
       const error = `PostgreSQL does not start with the new configuration: ${crashOf(v)}`;
       return act(
@@ -165,7 +165,7 @@ export const RULES: readonly Rule[] = [
   },
   {
     name: "no files to start with",
-    when: (v) => isStopped(v) && v.configuration.refusal !== undefined && !v.configuration.proven,
+    when: (v) => isStopped(v) && v.configuration.refusal !== undefined && !v.configuration.usable,
     decide: (v) => refusedConfiguration(v),
   },
   {

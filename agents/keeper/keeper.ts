@@ -9,9 +9,15 @@ import type { InstanceConfig, KeeperFile } from "../../src/spec/instance-config.
 import type { HaStore } from "../../src/store/ha-store.ts";
 import { removeLeftovers } from "./bootstrap.ts";
 import { CertificateWatch } from "./certificates.ts";
-import { renderConfiguration } from "./configuration-files.ts";
 import { FencerLink } from "./fencer-link.ts";
-import { currentReport, isBusy, type LoopDeps, onPostgresExit, runLoop } from "./loop.ts";
+import {
+  currentReport,
+  isBusy,
+  type LoopDeps,
+  onPostgresExit,
+  runLoop,
+  takeFiles,
+} from "./loop.ts";
 import { emptyMemory, type Memory } from "./memory.ts";
 import { postgresState, roleOf, statusIsFresh } from "./report.ts";
 import { RestApi } from "./rest.ts";
@@ -102,9 +108,8 @@ export class Keeper {
     const bytes = await this.#deps.executor.get(this.#copy, { signal });
     if (!bytes || this.#memory.config) return;
     const config: InstanceConfig = JSON.parse(new TextDecoder().decode(bytes));
-    const { file, systemUsers } = this.#deps;
     this.#memory.config = config;
-    this.#memory.wanted = renderConfiguration(config, file.layout, systemUsers);
+    takeFiles(this.#deps, this.#memory, config);
     await this.#rest.follow(config);
   }
 

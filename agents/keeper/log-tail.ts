@@ -35,11 +35,11 @@ export function failureLines(text: string, beforeReady: boolean): readonly strin
   const pattern = beforeReady ? /\b(?:FATAL|PANIC): {2}(.*)$/ : /\bPANIC: {2}(.*)$/;
   const lines = text.split("\n");
   const since = lines.findLastIndex((line) => /LOG: {2}starting PostgreSQL /.test(line));
-  return lines
+  const messages = lines
     .slice(since + 1)
     .map((line) => pattern.exec(line)?.[1])
-    .filter((message) => message !== undefined)
-    .slice(-linesMax);
+    .filter((message) => message !== undefined);
+  return [...new Set(messages)].slice(-linesMax);
 }
 
 async function readTail(path: string): Promise<string> {

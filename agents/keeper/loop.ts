@@ -111,12 +111,28 @@ async function takeConfiguration(deps: LoopDeps, memory: Memory): Promise<void> 
   }
   memory.fromStore = true;
   if (!config || (memory.config && config.generation < memory.config.generation)) return;
-  if (memory.config?.generation === config.generation && memory.wanted) return;
+  if (memory.takenGeneration === config.generation) return;
   memory.config = config;
   memory.failure = undefined;
   memory.onDiskAtMs = Number.NEGATIVE_INFINITY;
-  memory.wanted = renderConfiguration(config, deps.file.layout, deps.systemUsers);
+  takeFiles(deps, memory, config);
   await deps.onConfig(config);
+  memory.takenGeneration = config.generation;
+}
+
+/** What cannot even be written as a file is refused like what PostgreSQL refuses. */
+export function takeFiles(
+  deps: Pick<LoopDeps, "file" | "systemUsers">,
+  memory: Memory,
+  config: InstanceConfig,
+): void {
+  memory.wanted = undefined;
+  try {
+    memory.wanted = renderConfiguration(config, deps.file.layout, deps.systemUsers);
+  } catch (error) {
+    if (!(error instanceof AppError) || error.kind !== "terminal") throw error;
+    memory.refusal = { generation: config.generation, error: error.message };
+  }
 }
 
 /** One log line for every change of mind. */

@@ -22,6 +22,8 @@ export interface Crash {
 export interface Memory {
   config: InstanceConfig | undefined;
   fromStore: boolean;
+  /** Generation that the store gave and that everybody was told of. */
+  takenGeneration: number;
   /** The files that the configuration asks for. */
   wanted: ConfigurationTexts | undefined;
   onDisk: ConfigurationOnDisk | undefined;
@@ -68,6 +70,7 @@ export function emptyMemory(): Memory {
   return {
     config: undefined,
     fromStore: false,
+    takenGeneration: 0,
     wanted: undefined,
     onDisk: undefined,
     onDiskAtMs: Number.NEGATIVE_INFINITY,

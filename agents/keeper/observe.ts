@@ -10,7 +10,7 @@ import type { KeeperFile } from "../../src/spec/instance-config.ts";
 import { inspectData } from "./bootstrap.ts";
 import type { CertificateWatch } from "./certificates.ts";
 import {
-  proveConfiguration,
+  keepCopies,
   readConfiguration,
   readOverridden,
   readPendingRestart,
@@ -126,11 +126,13 @@ async function probe(deps: ObserveDeps, memory: Memory): Promise<void> {
 }
 
 /** PostgreSQL still answers, so the files that it read are good. Not done at once: others wait for it to be ready. */
-async function settle(deps: ObserveDeps, memory: Memory): Promise<void> {
+export async function settle(deps: ObserveDeps, memory: Memory): Promise<void> {
   const { texts, proven, writtenAtMs } = memory.onDisk ?? {};
   const read = (memory.status?.configurationLoadedAtMs ?? 0) >= (writtenAtMs ?? 0);
-  if (!texts || !read || sameConfiguration(texts, proven)) return;
-  await proveConfiguration(deps, texts);
+  const whole = read && memory.pending.length === 0;
+  if (!texts || !whole || sameConfiguration(texts, proven)) return;
+  await keepCopies(deps, "accepted", texts);
+  await keepCopies(deps, "proven", texts);
   await refreshFiles(deps, memory);
   await refreshSettings(deps, memory);
 }
@@ -163,12 +165,15 @@ function summariseConfiguration(memory: Memory): Observed["configuration"] {
   const written = onDisk?.writtenAtMs ?? 0;
   const loaded = memory.status?.configurationLoadedAtMs ?? 0;
   const read = written <= loaded || written === memory.readWrittenAtMs;
-  const proven = sameConfiguration(onDisk?.texts, onDisk?.proven);
+  const refused = refusal && refusal.generation === config?.generation ? refusal.error : undefined;
   return {
     files: same ? (read || memory.process !== "running" ? "same" : "unread") : "different",
-    refusal: refusal && refusal.generation === config?.generation ? refusal.error : undefined,
-    proven,
-    fallback: onDisk?.proven !== undefined && !proven,
+    refusal: refused,
+    usable: onDisk?.texts !== undefined && !(refused !== undefined && same),
+    fallback:
+      onDisk?.proven !== undefined &&
+      !sameConfiguration(onDisk.texts, onDisk.proven) &&
+      !(refused !== undefined && sameConfiguration(wanted, onDisk.proven)),
   };
 }
 

@@ -152,7 +152,7 @@ export class KeptInstance {
 
   async answerTo(requestId: string): Promise<KeeperAnswer> {
     return until(`an answer to ${requestId}`, async () => {
-      const row = await this.#read("SELECT answer FROM keeper_requests WHERE id = ?", requestId);
+      const row = await this.read("SELECT answer FROM keeper_requests WHERE id = ?", requestId);
       return typeof row?.[0] === "string" ? JSON.parse(row[0]) : undefined;
     });
   }
@@ -162,7 +162,7 @@ export class KeptInstance {
   }
 
   async report(): Promise<InstanceReport | undefined> {
-    const row = await this.#read(
+    const row = await this.read(
       "SELECT report FROM instance_reports WHERE instance_id = ?",
       this.id,
     );
@@ -283,7 +283,8 @@ export class KeptInstance {
     await this.#store.request([{ sql, params }, bump], { transaction: true });
   }
 
-  async #read(sql: string, ...params: readonly string[]): Promise<readonly unknown[] | undefined> {
+  /** The first row of a query to the store. */
+  async read(sql: string, ...params: readonly string[]): Promise<readonly unknown[] | undefined> {
     return (await this.#store.request([{ sql, params }]))[0]?.rows[0];
   }
 }
