@@ -1,0 +1,122 @@
+import { expect, test } from "bun:test";
+import { memoryStore } from "../../test/support/sqlite-store.ts";
+import { FakeClock } from "../base/fake-clock.ts";
+import { uuidMaker } from "../base/ids.ts";
+import { workerLeaseRenewMs, workerLeaseTtlMs } from "../base/limits.ts";
+import { silentLogger } from "../base/log.ts";
+import { seededRng } from "../base/rng.ts";
+import type { Store } from "../store/store.ts";
+import { loadWorkerLease } from "../store/worker-lease.ts";
+import { acquireLease, type Lease, type LeaseDeps } from "./lease.ts";
+
+async function world() {
+  const clock = new FakeClock();
+  const store = await memoryStore(clock);
+  const rng = seededRng(1);
+  const contender = (hostId: string, incarnation: string, through: Store = store): LeaseDeps => ({
+    store: through,
+    clock,
+    ids: uuidMaker(clock, rng),
+    log: silentLogger,
+    hostId,
+    incarnation,
+  });
+  return { clock, store, contender };
+}
+
+/** A lease that is being waited for. */
+function waiting(deps: LeaseDeps, signal: AbortSignal) {
+  const found: { lease?: Lease } = {};
+  void acquireLease(deps, signal).then(
+    (lease) => {
+      found.lease = lease;
+    },
+    () => undefined,
+  );
+  return found;
+}
+
+test("the first takes it, renews it, and the other waits as long as it does", async () => {
+  const { clock, store, contender } = await world();
+  const stop = new AbortController();
+  const a = waiting(contender("a", "1"), stop.signal);
+  await clock.advance(0);
+  const b = waiting(contender("b", "1"), stop.signal);
+  expect(a.lease?.epoch).toBe(1);
+  for (let n = 0; n < 20; n++) await clock.advance(workerLeaseRenewMs);
+  expect(a.lease?.lost.aborted).toBe(false);
+  expect(b.lease).toBeUndefined();
+  expect((await loadWorkerLease(store))?.holder).toBe("a");
+  stop.abort();
+});
+
+test("another host's lease is taken only after it was seen unchanged for its whole ttl", async () => {
+  const { clock, contender } = await world();
+  const stop = new AbortController();
+  const dead = new AbortController();
+  waiting(contender("a", "1"), dead.signal);
+  await clock.advance(0);
+  dead.abort();
+  await clock.advance(60_000);
+  const b = waiting(contender("b", "1"), stop.signal);
+  await clock.advance(workerLeaseTtlMs - 100);
+  expect(b.lease).toBeUndefined();
+  await clock.advance(2_000);
+  expect(b.lease?.epoch).toBe(2);
+  stop.abort();
+});
+
+test("a dead predecessor on the same host is followed at once", async () => {
+  const { clock, contender } = await world();
+  const stop = new AbortController();
+  const dead = new AbortController();
+  waiting(contender("a", "1"), dead.signal);
+  await clock.advance(0);
+  dead.abort();
+  const next = waiting(contender("a", "2"), stop.signal);
+  await clock.advance(0);
+  expect(next.lease?.epoch).toBe(2);
+  stop.abort();
+});
+
+test("a released lease is taken by the next look, and the old one commits nothing", async () => {
+  const { clock, store, contender } = await world();
+  const stop = new AbortController();
+  const a = waiting(contender("a", "1"), stop.signal);
+  await clock.advance(0);
+  await a.lease?.release();
+  expect(a.lease?.lost.aborted).toBe(true);
+  const b = waiting(contender("b", "1"), stop.signal);
+  await clock.advance(0);
+  expect(b.lease?.epoch).toBe(2);
+  const guard = a.lease ? [a.lease.guard] : [];
+  const outcome = await store.commit({ opId: "late", guards: guard, statements: [] });
+  expect(outcome).toEqual({ ok: false, conflict: "worker_lease" });
+  stop.abort();
+});
+
+test("a holder that cannot renew gives up before another may take over", async () => {
+  const { clock, store, contender } = await world();
+  const stop = new AbortController();
+  let down = false;
+  const through: Store = {
+    ...store,
+    commit: (change, signal) =>
+      down
+        ? new Promise((_, reject) =>
+            signal?.addEventListener("abort", () => reject(signal.reason), { once: true }),
+          )
+        : store.commit(change, signal),
+  };
+  const a = waiting(contender("a", "1", through), stop.signal);
+  await clock.advance(0);
+  const b = waiting(contender("b", "1"), stop.signal);
+  await clock.advance(workerLeaseRenewMs + 500);
+  down = true;
+  for (let ms = 0; ms < 3 * workerLeaseTtlMs && !b.lease; ms += 500) {
+    await clock.advance(500);
+    if (b.lease) expect(a.lease?.lost.aborted).toBe(true);
+  }
+  expect(b.lease?.epoch).toBe(2);
+  stop.abort();
+});
