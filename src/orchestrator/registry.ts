@@ -12,8 +12,8 @@ import {
 } from "./baremetal/index.ts";
 import type { Driver } from "./driver.ts";
 
-/** What the configuration may ask for: `auto` takes what the host offers. */
-export const DRIVER_CHOICES = ["auto", "systemd", "detached"] as const;
+/** What the configuration may ask for: `baremetal` takes what the host offers. */
+export const DRIVER_CHOICES = ["baremetal", "systemd", "detached"] as const;
 export type DriverChoice = (typeof DRIVER_CHOICES)[number];
 
 export interface RegistryDeps {

@@ -169,18 +169,18 @@ test("the host decides which driver it has, unless it is told", async () => {
     mode: 0o444,
   });
   const signal = new AbortController().signal;
-  const open = (executor: FakeHost, choice: "auto" | "systemd" | "detached") =>
+  const open = (executor: FakeHost, choice: "baremetal" | "systemd" | "detached") =>
     openDriver(choice, { clock: systemClock, rng: seededRng(1), launcher, executor }, signal);
-  const shown = async (executor: FakeHost, choice: "auto" | "systemd" | "detached") => {
+  const shown = async (executor: FakeHost, choice: "baremetal" | "systemd" | "detached") => {
     const { id, capabilities } = await open(executor, choice);
     return `${id} limits=${capabilities.limits} survives=${capabilities.survivesServerDown}`;
   };
-  expect(await shown(plain, "auto")).toBe("detached limits=false survives=false");
-  expect(await shown(booted, "auto")).toBe("systemd limits=true survives=true");
+  expect(await shown(plain, "baremetal")).toBe("detached limits=false survives=false");
+  expect(await shown(booted, "baremetal")).toBe("systemd limits=true survives=true");
   expect(await shown(booted, "detached")).toBe("detached limits=false survives=false");
   await expect(open(plain, "systemd")).rejects.toThrow("did not boot");
   await booted.put("/sys/fs/cgroup/cgroup.controllers", "hugetlb\n", { mode: 0o444 });
-  expect(await shown(booted, "auto")).toBe("systemd limits=false survives=true");
+  expect(await shown(booted, "baremetal")).toBe("systemd limits=false survives=true");
 });
 
 function registryDeps({ executor }: StepContext) {

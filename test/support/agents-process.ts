@@ -32,7 +32,7 @@ async function runDriver([verb, ...more]: readonly string[]): Promise<number> {
     log: (message, fields) => console.error(message, JSON.stringify(fields)),
   };
   const driver = await openDriver(
-    "auto",
+    "baremetal",
     { clock: systemClock, rng: systemRng, launcher: [process.execPath], executor },
     signal,
   );

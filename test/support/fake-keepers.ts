@@ -120,7 +120,7 @@ export class FakeKeepers {
         this.#store.db
           .update(keeperRequests)
           .set({
-            state: DONE,
+            state: answer.ok ? "done" : "failed",
             answer: JSON.stringify(answer),
             payload: "",
             finishedAtMs: this.#clock.nowMs(),
@@ -142,7 +142,6 @@ export class FakeKeepers {
 }
 
 const PENDING = "pending";
-const DONE = "done";
 const FAILURE = "the fake keeper was told to fail";
 
 function renderReport(
