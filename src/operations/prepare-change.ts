@@ -76,7 +76,6 @@ export async function prepareChange(
   const involved = hosts.filter(({ id }) => used.has(id));
   const questions = questionsFor({ databaseId, nodes, hosts: involved, runtime, before });
   const answers = await askHosts(deps.clock, runtime.executor, questions);
-  refuse(answers.problems);
   const ports = allocatePorts({
     databaseId,
     nodes,
@@ -86,7 +85,8 @@ export async function prepareChange(
     current: currentPorts(before?.instances ?? []),
     rng: deps.rng,
   });
-  if (!ports.ok) throw invalidInput(ports.error);
+  if (!ports.ok) throw invalidInput([...answers.problems, ...ports.error]);
+  refuse(answers.problems);
   const plan = planChange(runtime, { ...request, spec, nodes, ports: ports.value, involved });
   return { spec, nodes, ports: ports.value, plan };
 }
