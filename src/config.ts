@@ -22,6 +22,11 @@ export function readConfig(argv: readonly string[]): Result<LoadedConfig, readon
   return parseConfig(sources, thisMachine());
 }
 
+/** The variables of this process. */
+export function processEnvironment(): Readonly<Record<string, string | undefined>> {
+  return process.env;
+}
+
 function readFile(path: string): Result<Source, readonly Diagnostic[]> {
   try {
     const bytes = statSync(path).size;

@@ -1,18 +1,26 @@
-// The entry of the one binary: picks the subcommand.
+// The entry of the one binary: picks the subcommand. What it does not need is not loaded, so that keepers
+// and fencers stay small and start fast.
 
-import { buildVersion } from "./base/version.ts";
-import { rqlitedAsset } from "./store/rqlited-asset.ts";
-
-function main(args: readonly string[]): number {
-  if (args[0] === "version") {
-    const { version, revision, revisionTime } = buildVersion;
-    console.log(
-      `pgherd ${version} (${revision}, ${revisionTime}), rqlited ${rqlitedAsset.version}`,
-    );
-    return 0;
+/** Subcommands that are not commands of the API's client. */
+async function run(argv: readonly string[]): Promise<number> {
+  const [first, second, ...rest] = argv;
+  if (first === "keeper")
+    return (await import("../agents/keeper/main.ts")).runKeeper(argv.slice(1));
+  if (first === "fencer")
+    return (await import("../agents/fencer/main.ts")).runFencer(argv.slice(1));
+  if (first === "version") return (await import("./server/print.ts")).printVersion();
+  if (first === "server" && !rest.includes("--help")) {
+    if (second === "run") return (await import("./server.ts")).runServer(rest);
+    if (second === "print-config") return (await import("./server/print.ts")).printConfig(rest);
+    if (second === "check-config") return (await import("./server/print.ts")).checkConfig(rest);
+  } else if (first === "server" && second !== undefined) {
+    return (await import("./server/print.ts")).printServerHelp(second);
   }
-  console.error("usage: pgherd version");
-  return 2;
+  const [{ runCli }, { processTerminal }] = await Promise.all([
+    import("./cli/main.ts"),
+    import("./process-terminal.ts"),
+  ]);
+  return runCli(argv, processTerminal());
 }
 
-process.exit(main(process.argv.slice(2)));
+run(process.argv.slice(2)).then((status) => process.exit(status));

@@ -49,11 +49,12 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The composition root: may import everything, and is the only one to import agents. */
-const ROOT = "src/main.ts";
+const ROOT = /^src\/(main|server|process-terminal)\.ts$|^src\/server\//;
 
 /** The layer of a file: folder below src/, `agents`, or `main` for the composition root. */
 export function layerOf(path: string): string | undefined {
-  if (path === ROOT) return "main";
+  if (ROOT.test(path)) return "main";
+  if (path === "src/config.ts") return "config";
   const [top, folder, file] = path.split("/");
   if (top === "agents") return "agents";
   return top === "src" && file !== undefined ? folder : undefined;

@@ -12,6 +12,9 @@ const WORDS: Readonly<Record<string, string>> = {
 /** Files that must use a word, with the reason. Every other use is an error. */
 const ALLOWED: Readonly<Record<string, string>> = {
   "src/main.ts": "builds the drivers",
+  "src/config/schema.ts": "values of a key of the configuration",
+  "src/config/keys.ts": "keys of other servers of the same API",
+  "src/config/parse.ts": "values of a key of the configuration",
   "src/orchestrator/registry.ts": "lists the drivers",
   "src/spec/api-models.ts": "fields and values of the v1 API",
   "src/spec/service-spec.ts": "fields and values of the v1 API",

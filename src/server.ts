@@ -1,0 +1,227 @@
+// The server of a host, put together: configuration, log, API, then the cluster behind it.
+import { existsSync } from "node:fs";
+import { must } from "./base/assert.ts";
+import { systemClock } from "./base/clock.ts";
+import { AppError, messageOf } from "./base/errors.ts";
+import { uuidMaker } from "./base/ids.ts";
+import { createLogger, type Logger, LogLevels } from "./base/log.ts";
+import { backoffMs } from "./base/retry.ts";
+import { systemRng } from "./base/rng.ts";
+import { buildVersion } from "./base/version.ts";
+import { renderProblems } from "./config/print.ts";
+import type { Config } from "./config/schema.ts";
+import { readConfig } from "./config.ts";
+import { LocalExecutor } from "./host/local.ts";
+import { createApp } from "./http/app.ts";
+import { type Listener, listen } from "./http/listener.ts";
+import { createOperations } from "./operations/control-plane.ts";
+import type { Bootstrapped, ClusterRuntime, OperationsDeps } from "./operations/deps.ts";
+import { OperationError } from "./operations/errors.ts";
+import { loadStatementParser, type StatementParser } from "./operations/statement-parser.ts";
+import { openDriver } from "./orchestrator/registry.ts";
+import {
+  bootstrapCluster,
+  clusterKeyPath,
+  openCluster,
+  type ServedCluster,
+} from "./server/cluster.ts";
+import { holdDataDirectory } from "./server/data-directory.ts";
+import type { ServerEnvironment } from "./server/environment.ts";
+import { launcher } from "./server/launcher.ts";
+import { reloadOnHangUp, stopSignal } from "./server/signals.ts";
+import type { VersionInfo } from "./spec/version-info.ts";
+
+/** Runs `pgherd server run` until SIGTERM or SIGINT. Resolves with the exit status. */
+export async function runServer(argv: readonly string[]): Promise<number> {
+  const loaded = readConfig(argv);
+  if (!loaded.ok) {
+    process.stderr.write(renderProblems(loaded.error));
+    return 2;
+  }
+  const { config } = loaded.value;
+  const levels = new LogLevels(config.logging.level, config.logging.component_levels);
+  const log = serverLog(config, levels);
+  reloadOnHangUp({ argv, loaded: loaded.value, levels, log });
+  const stopping = stopSignal(log);
+  try {
+    holdDataDirectory(config.data_dir);
+    await new Server(config, log, stopping).run();
+    log.info("stopped");
+    return 0;
+  } catch (thrown) {
+    log.fatal("the server cannot run", { error: messageOf(thrown) });
+    return 1;
+  }
+}
+
+const OPEN_BACKOFF = { firstMs: 200, maxMs: 10_000 };
+
+class Server {
+  readonly #config: Config;
+  readonly #log: Logger;
+  readonly #stopping: AbortSignal;
+  readonly #ids = uuidMaker(systemClock, systemRng);
+  readonly #environment: Promise<ServerEnvironment>;
+  #parser: StatementParser | undefined;
+  #listener: Listener | undefined;
+  #cluster: ServedCluster | undefined;
+  /** A cluster is there, but not open yet. */
+  #opening: boolean;
+
+  constructor(config: Config, log: Logger, stopping: AbortSignal) {
+    this.#config = config;
+    this.#log = log;
+    this.#stopping = stopping;
+    this.#opening = existsSync(clusterKeyPath(config));
+    this.#environment = this.#openEnvironment();
+    // Whoever needs it gets its failure; until then it must not end the process.
+    this.#environment.catch(() => undefined);
+  }
+
+  /** Answers at once, opens the cluster behind it, and stops in order when it is told to. */
+  async run(): Promise<void> {
+    const listener = this.#listen();
+    this.#listener = listener;
+    try {
+      const environment = await this.#environment;
+      this.#cluster = await this.#openCluster(environment);
+      this.#opening = false;
+      this.#log.info(this.#cluster ? "serving" : "waiting for init", {
+        clusterId: this.#cluster?.runtime.clusterId,
+        driver: environment.driver.id,
+      });
+      await aborted(this.#stopping);
+    } catch (thrown) {
+      if (!this.#stopping.aborted) throw thrown;
+    } finally {
+      const graceMs = this.#config.stop_grace_period_seconds * 1_000;
+      await listener.stop(systemClock.deadline(graceMs));
+      await this.#cluster?.stop();
+    }
+  }
+
+  /** A store that cannot be had now is tried again; what will not get better ends the server. */
+  async #openCluster(environment: ServerEnvironment): Promise<ServedCluster | undefined> {
+    for (let failures = 0; ; failures++) {
+      try {
+        return await openCluster(environment, this.#stopping);
+      } catch (thrown) {
+        this.#stopping.throwIfAborted();
+        if (!(thrown instanceof AppError) || thrown.kind !== "retryable") throw thrown;
+        this.#log.error("the cluster cannot be opened yet", { error: messageOf(thrown) });
+      }
+      await systemClock.sleep(backoffMs(OPEN_BACKOFF, failures, systemRng), this.#stopping);
+    }
+  }
+
+  #listen(): Listener {
+    const deps = {
+      operations: createOperations(this.#operationsDeps()),
+      version: versionInfo(),
+      clock: systemClock,
+      ids: this.#ids,
+      log: this.#log.component("http"),
+      stopping: this.#stopping,
+    };
+    const { bind_addr: hostname, port } = this.#config.http;
+    const listener = listen({ ...deps, app: createApp(deps) }, { hostname, port });
+    this.#log.info("listening", { address: hostname, port: listener.port });
+    return listener;
+  }
+
+  #operationsDeps(): OperationsDeps {
+    return {
+      clock: systemClock,
+      ids: this.#ids,
+      rng: systemRng,
+      log: this.#log.component("operations"),
+      runtime: () => this.#runtime(),
+      bootstrap: (clusterId) => this.#bootstrap(clusterId),
+      serverUrls: () => this.#serverUrls(),
+      parseStatement: (sql) => must(this.#parser, "the statement parser")(sql),
+    };
+  }
+
+  #runtime(): ClusterRuntime | undefined {
+    if (this.#opening) {
+      throw new OperationError("no_quorum", "the server is starting: try again");
+    }
+    return this.#cluster?.runtime;
+  }
+
+  async #bootstrap(clusterId: string): Promise<Bootstrapped> {
+    if (this.#config.etcd_mode === "client") {
+      const message =
+        "this host has no member of the store: initialize the cluster on one that has";
+      throw new OperationError("operation_not_supported", message);
+    }
+    const environment = await this.#environment;
+    const made = await bootstrapCluster(environment, clusterId, this.#stopping);
+    this.#cluster = made.cluster;
+    this.#log.info("initialized", { clusterId: made.cluster.runtime.clusterId });
+    return made;
+  }
+
+  async #openEnvironment(): Promise<ServerEnvironment> {
+    const shared = { clock: systemClock, rng: systemRng };
+    const executor = new LocalExecutor(this.#config.host_id, systemClock);
+    const driverDeps = { ...shared, launcher: launcher(), executor };
+    const [driver, parser] = await Promise.all([
+      openDriver(this.#config.orchestrator, driverDeps, this.#stopping),
+      loadStatementParser(),
+    ]);
+    this.#parser = parser;
+    return {
+      ...shared,
+      config: this.#config,
+      ids: this.#ids,
+      log: this.#log,
+      executor,
+      driver,
+    };
+  }
+
+  #serverUrls(): readonly string[] {
+    const port = this.#listener?.port ?? this.#config.http.port;
+    return this.#config.peer_addresses.map((address) => {
+      const host = address.includes(":") ? `[${address}]` : address;
+      return `http://${host}:${port}`;
+    });
+  }
+}
+
+function serverLog(config: Config, levels: LogLevels): Logger {
+  const { tenant_id: tenantId, logging } = config;
+  return createLogger(
+    {
+      clock: systemClock,
+      levels,
+      pretty: logging.pretty,
+      write: (line) => process.stdout.write(`${line}\n`),
+    },
+    "server",
+    tenantId === undefined ? {} : { tenantId },
+  );
+}
+
+/** Named as clients of the v1 API know architectures. */
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
+/** Of a build outside a checkout: clients want a time. */
+const NO_REVISION_TIME = "1970-01-01T00:00:00Z";
+
+function versionInfo(): VersionInfo {
+  const { version, revision, revisionTime } = buildVersion;
+  return {
+    version,
+    revision,
+    revision_time: revisionTime === "unknown" ? NO_REVISION_TIME : revisionTime,
+    arch: ARCHITECTURES[process.arch] ?? process.arch,
+  };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,50 @@
+// Keeps this host's keepers and fencers alive where no service manager does it.
+import { isAbort, messageOf } from "../base/errors.ts";
+import { keeperListIntervalMs } from "../base/limits.ts";
+import type { StepContext } from "../orchestrator/driver.ts";
+import type { HostFacts } from "../plan/placement.ts";
+import type { ServerEnvironment } from "./environment.ts";
+
+/** This host as its driver needs to know it. */
+export function ownFacts({ config }: ServerEnvironment): HostFacts {
+  return {
+    hostId: config.host_id,
+    dataDir: config.data_dir,
+    runDir: config.run_dir,
+    instanceDir: config.postgres.instance_dir,
+    postgresUser: config.postgres.user ?? null,
+  };
+}
+
+/**
+ * Runs until the signal aborts. What is wanted is what is on disk, so that keepers are looked after
+ * while the store is away.
+ */
+export async function superviseKeepers(
+  environment: ServerEnvironment,
+  signal: AbortSignal,
+): Promise<void> {
+  const { clock, driver, executor } = environment;
+  const log = environment.log.component("keepers");
+  const context: StepContext = {
+    executor,
+    host: ownFacts(environment),
+    signal,
+    log: (message, fields) => log.info(message, fields),
+  };
+  let wanted: readonly string[] = [];
+  const list = async () => {
+    while (!signal.aborted) {
+      try {
+        const observed = await driver.observe(context);
+        wanted = observed.map(({ instanceId }) => instanceId);
+      } catch (thrown) {
+        if (signal.aborted || isAbort(thrown)) return;
+        log.warn("cannot list the keepers", { error: messageOf(thrown) });
+      }
+      // An abort ends the pause early, and then the loop.
+      await clock.sleep(keeperListIntervalMs, signal).catch(() => undefined);
+    }
+  };
+  await Promise.all([list(), driver.supervise(context, () => wanted)]);
+}
