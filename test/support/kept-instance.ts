@@ -1,7 +1,15 @@
 // One instance with everything real: rqlited, fencer, keeper and PostgreSQL, in directories of its own. The test
 // plays the server: it writes configurations and requests, and reads reports and answers.
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
 import { asUser, ownUid } from "../../src/host/account.ts";
@@ -23,6 +31,26 @@ export const postgresBin = "/usr/lib/postgresql/15/bin";
 export const postgresUser = ownUid() === 0 ? "postgres" : null;
 const waitMaxMs = 15_000;
 
+/** A PostgreSQL to test with. */
+export interface TestServer {
+  readonly major: number;
+  readonly binDir: string;
+}
+const debianServer: TestServer = { major: 15, binDir: postgresBin };
+
+/** Further majors that scripts/fetch-postgres.sh brought. */
+export function fetchedServers(): readonly TestServer[] {
+  const cache = join(homedir(), ".cache/pgherd/postgres");
+  const parents = [process.env.PGHERD_POSTGRES_DIR, "/var/cache/pgherd/postgres", cache];
+  return [16, 17, 18].flatMap((major) => {
+    const binDir = parents
+      .filter((parent) => parent !== undefined)
+      .map((parent) => `${parent}/${major}/bin`)
+      .find((path) => existsSync(`${path}/initdb`));
+    return binDir === undefined ? [] : [{ major, binDir }];
+  });
+}
+
 /** The compiled binary when one is given, the sources otherwise. */
 function agent(name: "keeper" | "fencer"): string[] {
   const binary = process.env.PGHERD_TEST_BINARY;
@@ -42,18 +70,21 @@ export class KeptInstance {
   keeper: Bun.Subprocess | undefined;
   fencer: Bun.Subprocess | undefined;
 
-  private constructor(rqlited: TestRqlited, ports: readonly [number, number]) {
+  readonly #server: TestServer;
+
+  private constructor(rqlited: TestRqlited, ports: readonly [number, number], server: TestServer) {
     this.rqlited = rqlited;
+    this.#server = server;
     this.#store = rqlited.client();
     [this.#port, this.restPort] = ports;
     this.file = this.#makeFile();
   }
 
   /** Everything but the agents runs. */
-  static async prepare(): Promise<KeptInstance> {
+  static async prepare(server: TestServer = debianServer): Promise<KeptInstance> {
     const rqlited = await startTestRqlited();
     await migrate({ rqlite: rqlited.client(), clock: systemClock }, migrations);
-    const made = new KeptInstance(rqlited, freePorts());
+    const made = new KeptInstance(rqlited, freePorts(), server);
     await made.#insertInstance();
     return made;
   }
@@ -103,8 +134,8 @@ export class KeptInstance {
       node_name: "n1",
       host_id: "host-1",
       database_name: "shop",
-      postgres_major: 15,
-      bin_dir: postgresBin,
+      postgres_major: this.#server.major,
+      bin_dir: this.#server.binDir,
       run: "running",
       port: this.#port,
       rest_port: this.restPort,
