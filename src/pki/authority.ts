@@ -1,8 +1,8 @@
 // The cluster's certificate authority (X.509, RFC 5280): makes it, and issues certificates with it.
 // Keys are ECDSA P-256. Time comes from the caller; nothing is stored here.
 
-// @peculiar/x509 needs this polyfill to be there before it is loaded.
-import "reflect-metadata";
+// Must stay the first import.
+import "./reflect.ts";
 import { createHash } from "node:crypto";
 import { isIP } from "node:net";
 import * as x509 from "@peculiar/x509";
