@@ -62,7 +62,8 @@ export const taskSweepGapMs = 20;
 export const stepAttemptsMax = 3;
 /** How long a step may take to end after its signal aborted; then it counts as ended. */
 export const stepAbortGraceMs = 10_000;
-/** How often a waiting step looks again. */
+/** How soon a waiting step looks again at first, and how often later. */
+export const stepPollFirstMs = 4;
 export const stepPollMs = 20;
 /** Longest time from a task log entry's making to its being readable. */
 export const taskLogFlushMs = 100;

@@ -6,6 +6,7 @@ import { viewPlan } from "../plan/view.ts";
 import type { CreateDatabaseRequest, CreateDatabaseResponse } from "../spec/database.ts";
 import type { PlanView } from "../spec/plan-view.ts";
 import { validateIds } from "../spec/validate.ts";
+import { validateHosts } from "../spec/validate-hosts.ts";
 import {
   type DatabaseRecord,
   databaseExists,
@@ -50,12 +51,6 @@ export async function planCreate(
   const runtime = runtimeOf(deps);
   const id = request.id ?? deps.ids.uuid();
   const { plan } = await prepare(deps, runtime, request, id);
-  if (await databaseExists(runtime.store.db, id)) {
-    throw new OperationError(
-      "database_already_exists",
-      `a database with the id ${id} exists already`,
-    );
-  }
   return viewPlan(plan);
 }
 
@@ -67,6 +62,14 @@ async function prepare(
 ): Promise<PreparedChange> {
   const hosts = (await listHosts(runtime.store.db)).map(({ record }) => record);
   refuse([...validateIds(request), ...specProblems(deps, id, request.spec, hosts)]);
+  refuse(validateHosts(request.spec, hosts));
+  // Before the hosts are asked: they would name the existing database's own directories as obstacles.
+  if (await databaseExists(runtime.store.db, id)) {
+    throw new OperationError(
+      "database_already_exists",
+      `a database with the id ${id} exists already`,
+    );
+  }
   return prepareChange(deps, runtime, {
     databaseId: id,
     tenantId: request.tenant_id,

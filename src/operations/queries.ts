@@ -97,9 +97,9 @@ export async function taskLog(deps: OperationsDeps, key: TaskKey, page: LogPage)
 
 /** What is not ready; empty = ready. */
 export async function readiness(deps: OperationsDeps): Promise<readonly string[]> {
-  const runtime = deps.runtime();
-  if (!runtime) return ["the cluster is not initialized"];
   try {
+    const runtime = deps.runtime();
+    if (!runtime) return ["the cluster is not initialized"];
     await listStoredHosts(runtime.store.db, []);
     return [];
   } catch (error) {
