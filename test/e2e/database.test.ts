@@ -58,6 +58,7 @@ describe.each(installations().map(({ major }) => major))("PostgreSQL %p", (major
             post_database_create: [
               "CREATE TABLE made (at timestamptz DEFAULT now())",
               "INSERT INTO made DEFAULT VALUES",
+              "GRANT SELECT ON made TO admin",
             ],
           },
         }),

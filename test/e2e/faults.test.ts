@@ -37,7 +37,11 @@ test(
         id,
         spec: spec({
           scripts: {
-            post_database_create: ["CREATE TABLE made (n int)", "INSERT INTO made VALUES (1)"],
+            post_database_create: [
+              "CREATE TABLE made (n int)",
+              "INSERT INTO made VALUES (1)",
+              "GRANT SELECT ON made TO admin",
+            ],
           },
         }),
       });

@@ -16,7 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
 
-const binary = process.env.PGHERD_BINARY ?? join(import.meta.dir, "../../dist/pgherd");
+export const binary = process.env.PGHERD_BINARY ?? join(import.meta.dir, "../../dist/pgherd");
 
 /** PostgreSQL installations to run the suite on: Debian's own and what scripts/fetch-postgres.sh got. */
 export function installations(): { readonly major: number; readonly binDir: string }[] {

@@ -132,15 +132,12 @@ test.each<[string, unknown, string]>([
 ])("%s is refused by shape", async (_name, body, mention) => {
   const answer = await create(body);
   expect(answer.status).toBe(400);
-  expect(answer.body).toMatchObject({
-    name: expect.any(String),
-    message: expect.any(String),
-    id: expect.any(String),
-    temporary: false,
-    timeout: false,
-    fault: false,
-  });
   expect(answer.body.message).toContain(mention);
+  expect(answer.body).toMatchObject({ temporary: false, timeout: false, fault: false });
+  expect([answer.body.name, answer.body.id].map((text) => typeof text)).toEqual([
+    "string",
+    "string",
+  ]);
 });
 
 test("a shape error never echoes what was sent", async () => {
