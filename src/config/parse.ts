@@ -37,15 +37,15 @@ export function parseConfig(
   const problems = [
     ...sources.flatMap((source) => source.problems),
     ...orchestratorProblems(given),
-    ...shapeProblems(Config, candidate)
-      .filter(({ path }) => path !== "orchestrator" || !isSwarm(given))
-      .map((problem) => explained(problem, origins)),
   ];
-  if (problems.length > 0) return fail(problems);
+  const shape = shapeProblems(Config, candidate)
+    .filter(({ path }) => path !== "orchestrator" || !isSwarm(given))
+    .map((problem) => explained(problem, origins));
+  if (shape.length > 0) return fail([...problems, ...shape]);
   // shapeProblems has just found that it fits.
   const config = candidate as Config;
-  const meaning = meaningProblems(config, machine).map((problem) => explained(problem, origins));
-  return meaning.length > 0 ? fail(meaning) : ok({ config, settings });
+  problems.push(...meaningProblems(config, machine).map((problem) => explained(problem, origins)));
+  return problems.length > 0 ? fail(problems) : ok({ config, settings });
 }
 
 function withDefaults(given: ReadonlyMap<string, Setting>, machine: Machine): readonly Setting[] {
