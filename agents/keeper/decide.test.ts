@@ -28,6 +28,7 @@ const healthy: Observed = {
   accepting: true,
   configuration: { files: "same", refusal: undefined, usable: true, fallback: false },
   pendingRestart: [],
+  overridden: [],
   certificatesChanged: false,
 };
 const calm: Wanted = {
@@ -171,7 +172,8 @@ function* situations(): Generator<[Observed, Wanted]> {
                     const fallback = !usable;
                     const configuration = { files, refusal, usable, fallback };
                     const seen = { data, process, accepting, configuration };
-                    yield [{ ...seen, pendingRestart, certificatesChanged }, wanted];
+                    const more = { pendingRestart, overridden: [], certificatesChanged };
+                    yield [{ ...seen, ...more }, wanted];
                   }
 }
 

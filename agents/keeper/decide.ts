@@ -36,6 +36,8 @@ export interface Observed {
   };
   /** Settings that wait for a restart. */
   readonly pendingRestart: readonly string[];
+  /** Settings that somebody overrode with ALTER SYSTEM. */
+  readonly overridden: readonly string[];
   /** Certificate files changed since PostgreSQL read them. */
   readonly certificatesChanged: boolean;
 }
@@ -303,8 +305,9 @@ function reasonOf(request: PendingRequest): string {
 }
 
 function settledSentence(view: View): string {
-  const pending = view.pendingRestart.length;
-  return pending === 0
-    ? `generation ${view.config.generation} is in effect`
-    : `generation ${view.config.generation} is in effect; ${pending} settings wait for a restart`;
+  const { pendingRestart, overridden, config } = view;
+  const parts = [`generation ${config.generation} is in effect`];
+  if (pendingRestart.length > 0) parts.push(`${pendingRestart.join(", ")} wait for a restart`);
+  if (overridden.length > 0) parts.push(`ALTER SYSTEM overrides ${overridden.join(", ")}`);
+  return parts.join("; ");
 }

@@ -76,7 +76,6 @@ export class Keeper {
       fencer: this.#fencer,
       store: this.#store,
       certificates: new CertificateWatch(deps, file.layout.certificate_dir),
-      knownSystem: () => this.#store.desired?.lastReport?.system_identifier,
       publish: () => this.#store.publish(currentReport(this.#loop, this.#memory)),
       onConfig: (config) => this.#followConfig(config),
     };
@@ -88,11 +87,13 @@ export class Keeper {
     });
   }
 
-  /** Runs until the signal aborts; then tells the store once more and lets go of everything. */
+  /** Runs until the signal aborts; then lets go of everything. */
   async run(signal: AbortSignal): Promise<void> {
     const links = [this.#store.run(signal), this.#fencer.run(signal)];
     await this.#recall(signal);
-    void removeLeftovers(this.#loop);
+    removeLeftovers(this.#loop).catch((error) =>
+      this.#deps.log.warn("leftovers stay", { error: messageOf(error) }),
+    );
     await Promise.all([runLoop(this.#loop, this.#memory, signal), ...links]);
     this.#scheduledRestart?.abort.abort();
     await this.#memory.session?.close();
@@ -125,7 +126,6 @@ export class Keeper {
     const nowMs = clock.monotonicMs();
     const status = statusIsFresh(memory, nowMs) ? memory.status : undefined;
     const seen = this.#store.seenAtMs;
-    const identifier = memory.data?.kind === "ready" ? memory.data.systemIdentifier : undefined;
     return {
       state: postgresState(memory, nowMs),
       role: roleOf(memory, nowMs),
@@ -136,7 +136,7 @@ export class Keeper {
         ...status,
         replicationState: status.inRecovery ? replicationState(status.receiverStatus) : undefined,
       },
-      systemIdentifier: status?.systemIdentifier ?? identifier,
+      systemIdentifier: memory.systemIdentifier,
       pendingRestart: memory.pending,
       storeSeenAt: seen === undefined ? undefined : Math.floor(seen / 1_000),
       cycleAgeMs: nowMs - memory.cycleAtMs,

@@ -108,6 +108,7 @@ async function takeConfiguration(deps: LoopDeps, memory: Memory): Promise<void> 
   const { config, lastReport } = desired;
   if (!memory.fromStore && lastReport) {
     memory.appliedGeneration = lastReport.applied_generation;
+    memory.systemIdentifier ??= lastReport.system_identifier;
   }
   memory.fromStore = true;
   if (!config || (memory.config && config.generation < memory.config.generation)) return;

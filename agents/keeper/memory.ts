@@ -34,8 +34,12 @@ export interface Memory {
   readWrittenAtMs: number;
   readCertificatesAtMs: number;
   data: DataState | undefined;
+  /** Of the data that this instance has or had, also when the data cannot be seen; reported for ever. */
+  systemIdentifier: string | undefined;
   process: "unknown" | "running" | "stopping" | "stopped";
   session: SqlSession | undefined;
+  /** As the running server has it. */
+  serverPort: number | undefined;
   status: ServerStatus | undefined;
   /** Monotonic time of `status`. */
   statusAtMs: number;
@@ -78,8 +82,10 @@ export function emptyMemory(): Memory {
     readWrittenAtMs: 0,
     readCertificatesAtMs: 0,
     data: undefined,
+    systemIdentifier: undefined,
     process: "unknown",
     session: undefined,
+    serverPort: undefined,
     status: undefined,
     statusAtMs: Number.NEGATIVE_INFINITY,
     accepting: false,

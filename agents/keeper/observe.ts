@@ -29,14 +29,18 @@ export interface ObserveDeps {
   readonly fencer: FencerLink;
   readonly certificates: CertificateWatch;
   readonly incarnation: string;
-  /** The system identifier that was reported for this instance before, if any. */
-  readonly knownSystem: () => string | undefined;
 }
 
 /** Where PostgreSQL of this instance is reached. */
 export function sqlTarget(deps: ObserveDeps, memory: Memory, database: string): SqlTarget {
-  const port = memory.config ? portOf(memory.config) : 0;
-  return { socketDir: deps.file.layout.run_dir, port, database, profile: "keeper" };
+  const { config } = memory;
+  return {
+    socketDir: deps.file.layout.run_dir,
+    port: memory.serverPort ?? (config ? portOf(config) : 0),
+    major: config?.postgres_major ?? 0,
+    database,
+    profile: "keeper",
+  };
 }
 
 /** One look; refreshes what is old. Never throws for what PostgreSQL or the fencer does. */
@@ -48,10 +52,12 @@ export async function observe(deps: ObserveDeps, memory: Memory): Promise<Observ
   if (mayAnswer) await probe(deps, memory);
   else await forgetServer(memory);
   if (memory.process !== "running" || memory.data === undefined) {
-    memory.data = await inspectData(deps, deps.knownSystem());
+    memory.data = await inspectData(deps, memory.systemIdentifier);
+    if (memory.data.kind === "ready") memory.systemIdentifier = memory.data.systemIdentifier;
   }
   if (deps.clock.monotonicMs() - memory.onDiskAtMs >= keeperFileCheckIntervalMs) {
     await refreshFiles(deps, memory);
+    if (memory.accepting) await refreshIfPossible(deps, memory);
   }
   memory.certificates = await deps.certificates.look();
   return summarise(deps.clock, memory);
@@ -66,9 +72,17 @@ export async function refreshFiles(deps: ObserveDeps, memory: Memory): Promise<v
 /** The session that the keeper keeps open; opens it when there is none. */
 export async function session(deps: ObserveDeps, memory: Memory): Promise<SqlSession> {
   if (!memory.session?.usable) {
+    memory.serverPort = await readServerPort(deps);
     memory.session = await openSession(sqlTarget(deps, memory, "postgres"), deps.clock);
   }
   return memory.session;
+}
+
+/** The port of the running server, which may differ from the wanted one until a restart (manual 73.1, postmaster.pid). */
+async function readServerPort(deps: ObserveDeps): Promise<number | undefined> {
+  const bytes = await deps.executor.get(`${deps.file.layout.data_dir}/postmaster.pid`);
+  const port = Number(new TextDecoder().decode(bytes).split("\n")[3]);
+  return Number.isInteger(port) && port > 0 ? port : undefined;
 }
 
 /** Asks for the settings that wait for a restart and those that ALTER SYSTEM overrides. */
@@ -76,6 +90,14 @@ export async function refreshSettings(deps: ObserveDeps, memory: Memory): Promis
   const open = await session(deps, memory);
   memory.pending = await readPendingRestart(open);
   memory.overridden = await readOverridden(open);
+}
+
+async function refreshIfPossible(deps: ObserveDeps, memory: Memory): Promise<void> {
+  try {
+    await refreshSettings(deps, memory);
+  } catch (error) {
+    deps.log.debug("settings could not be read", { error: messageOf(error) });
+  }
 }
 
 export async function forgetServer(memory: Memory): Promise<void> {
@@ -139,13 +161,23 @@ export async function settle(deps: ObserveDeps, memory: Memory): Promise<void> {
 
 function summarise(clock: Clock, memory: Memory): Observed {
   return {
-    data: memory.data ?? { kind: "refused", reason: "not looked at yet" },
+    data: summariseData(memory),
     process: summariseProcess(clock, memory),
     accepting: memory.accepting,
     configuration: summariseConfiguration(memory),
     pendingRestart: memory.pending.map((setting) => setting.name),
+    overridden: memory.overridden,
     certificatesChanged: certificatesChanged(memory),
   };
+}
+
+/** Data of another major version is not started: it would have to be upgraded first. */
+function summariseData(memory: Memory): Observed["data"] {
+  const { data, config } = memory;
+  if (!data) return { kind: "refused", reason: "not looked at yet" };
+  if (data.kind !== "ready" || !config || data.major === config.postgres_major) return data;
+  const reason = `the data is of PostgreSQL ${data.major}, not ${config.postgres_major}`;
+  return { kind: "refused", reason };
 }
 
 function summariseProcess(clock: Clock, memory: Memory): Observed["process"] {

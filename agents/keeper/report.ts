@@ -65,9 +65,7 @@ export function buildReport(
   const error = memory.error ?? memory.failure?.text;
   const { status } = memory;
   const lsn = status?.flushLsn ?? status?.replayLsn;
-  const identifier =
-    status?.systemIdentifier ??
-    (memory.data?.kind === "ready" ? memory.data.systemIdentifier : undefined);
+  const identifier = memory.systemIdentifier;
   return {
     instance_id: file.instance_id,
     incarnation,

@@ -1,6 +1,6 @@
 // Makes roles be as asked: the built-in ones first, then the wanted ones, then those that lose their login.
 import { AppError } from "../../src/base/errors.ts";
-import { superuserName } from "../../src/postgres/hba.ts";
+import { replicatorName, superuserName } from "../../src/postgres/hba.ts";
 import {
   checkRole,
   disableStatements,
@@ -62,7 +62,7 @@ async function plan(
   const present = await readRoles(session, [...wanted.map((role) => role.name), ...disabled]);
   const changes = wanted.flatMap((role) => roleStatements(role, present.get(role.name), major));
   const isGrant = (statement: RoleStatement) => statement.sql.startsWith("GRANT ");
-  const reserved = [superuserName, groupName];
+  const reserved = [superuserName, replicatorName, groupName];
   const disabling = disabled
     .filter((name) => !reserved.includes(name))
     .flatMap((name) => disableStatements(present.get(name)));

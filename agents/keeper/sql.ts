@@ -25,6 +25,8 @@ export interface SqlTarget {
   /** Also names the socket. */
   readonly port: number;
   readonly database: string;
+  /** Major version of the server. */
+  readonly major: number;
   /** `keeper`: nothing but pg_catalog is searched. `script`: the search path of a user. */
   readonly profile: "keeper" | "script";
 }
@@ -61,6 +63,7 @@ const SETTINGS = {
   idle_in_transaction_session_timeout: "0",
   idle_session_timeout: "0",
   row_security: "on",
+  track_activities: "off",
   log_statement: "none",
   log_duration: "off",
   log_min_duration_statement: "-1",
@@ -72,6 +75,11 @@ const SETTINGS = {
   "auto_explain.log_min_duration": "-1",
   "pgaudit.log": "none",
 } as const;
+
+/** Settings that older versions do not know. */
+function newerSettings(major: number): Readonly<Record<string, string>> {
+  return major >= 17 ? { transaction_timeout: "0" } : {};
+}
 
 const PROFILES = {
   keeper: { search_path: "pg_catalog", statement_timeout: "10000", lock_timeout: "5000" },
@@ -92,7 +100,7 @@ export async function openSession(
     max: 1,
     idleTimeout: 0,
     connectionTimeout: sqlConnectTimeoutMs / 1_000,
-    connection: { ...SETTINGS, ...PROFILES[target.profile] },
+    connection: { ...SETTINGS, ...newerSettings(target.major), ...PROFILES[target.profile] },
   });
   // A reserved connection stays broken when it breaks; the pool would quietly open another one.
   try {

@@ -139,3 +139,20 @@ test("restart and reload on request", async () => {
   expect(await instance.request({ kind: "reload" })).toMatchObject({ ok: true });
   expect(await instance.query("SELECT pg_conf_load_time()")).not.toBe(loaded);
 }, 30_000);
+
+test("what ALTER SYSTEM overrides is told, and a changed port is found before and after its restart", async () => {
+  await instance.query("ALTER SYSTEM SET work_mem = '3MB'");
+  await instance.untilReport((r) => r.decision.includes("ALTER SYSTEM overrides work_mem"));
+  await instance.query("ALTER SYSTEM RESET ALL");
+  await instance.untilReport((r) => !r.decision.includes("ALTER SYSTEM"));
+  const moved = instance.config({ port: instance.restPort + 1 });
+  await instance.apply(moved);
+  await instance.killKeeper();
+  instance.startKeeper();
+  const ordered = instance.config({ port: instance.restPort + 1 });
+  const report = await instance.apply({ ...ordered, restart_generation: ordered.generation });
+  expect(report.pending_restart).toBe(false);
+  const back = instance.config();
+  await instance.apply({ ...back, restart_generation: back.generation });
+  expect(await instance.query("SHOW port")).toBe(String(instance.port));
+}, 40_000);

@@ -131,6 +131,12 @@ test("a data directory that vanished is never replaced by an empty one", async (
   rmSync(`${instance.file.layout.base_dir}/pgherd.json`);
   await instance.configure(instance.config());
   const report = await instance.untilReport((r) => r.error?.includes("had data") ?? false);
+  expect(report.system_identifier).toMatch(/^\d+$/);
+  await instance.killKeeper();
+  instance.startKeeper();
+  await instance.untilReport(
+    (r) => r.incarnation !== report.incarnation && (r.error?.includes("had data") ?? false),
+  );
   expect(report.postgres_state).toBe("stopped");
   expect(existsSync(dataDir())).toBe(false);
   renameSync(`${dataDir()}.hidden`, dataDir());
