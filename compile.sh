@@ -14,8 +14,7 @@ revision_time=$(TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --forma
 # Paths end up in the binary, so the sources are built in one fixed place, by one build at a time.
 build=/var/tmp/pgherd-build
 mkdir -p "$build"
-[ -O "$build" ] || { say "$build is someone else's: the bytes will differ from other builds"; build=$CACHE/build; }
-mkdir -p "$build"
+[ -O "$build" ] || { say "$build is someone else's: the bytes will differ from other builds"; build=$CACHE/build; mkdir -p "$build"; }
 exec 9<"$build" && flock 9
 rm -rf "$build"/{src,agents,out} && mkdir -p "$build"/{out,.cache/assets} dist
 cp -r src agents package.json bun.lock bunfig.toml tsconfig.json "$build"
