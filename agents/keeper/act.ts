@@ -7,13 +7,11 @@ import {
   crashBackoffFirstMs,
   crashBackoffMaxMs,
   crashForgottenAfterMs,
-  keeperRequestTimeoutMs,
   keeperStartingPollMs,
   postgresStopTimeoutMs,
   restartTimeoutMs,
 } from "../../src/base/limits.ts";
 import { postgresArgv } from "../../src/postgres/commands.ts";
-import type { InstanceConfig } from "../../src/spec/instance-config.ts";
 import type { PendingRequest } from "../../src/store/ha-store.ts";
 import type { PostgresExit } from "../fencer/protocol.ts";
 import { bootstrapData } from "./bootstrap.ts";
@@ -26,6 +24,7 @@ import {
   writeConfiguration,
 } from "./configuration.ts";
 import type { Action } from "./decide.ts";
+import { type LaneDeps, serveBeside } from "./lane.ts";
 import { readFailureLines } from "./log-tail.ts";
 import type { Doing, Memory } from "./memory.ts";
 import {
@@ -36,16 +35,11 @@ import {
   refreshSettings,
   session,
   settle,
-  sqlTarget,
 } from "./observe.ts";
-import { serveRequest } from "./requests.ts";
-import type { StoreLink } from "./store-link.ts";
 
-export interface ActDeps extends ObserveDeps {
-  readonly store: StoreLink;
+export interface ActDeps extends LaneDeps {
   /** Shows what the keeper is doing to those who ask meanwhile. */
   readonly publish: () => void;
-  readonly wake: () => void;
 }
 
 const CRASH_BACKOFF = { firstMs: crashBackoffFirstMs, maxMs: crashBackoffMaxMs };
@@ -79,7 +73,7 @@ export async function perform(
     case "reload":
       return reload(deps, memory);
     case "serve":
-      return serve(deps, memory, action.request, signal);
+      return serveBeside(deps, memory, action.request, signal);
     case "decline":
       return deps.store.answer(action.request.id, { ok: false, detail: action.why });
     default:
@@ -255,58 +249,6 @@ async function untilAccepting(
     await observe(deps, memory);
   }
   return undefined;
-}
-
-/** Works on the request beside the loop, so that a crash or a stop is noticed meanwhile. */
-async function serve(
-  deps: ActDeps,
-  memory: Memory,
-  request: PendingRequest,
-  signal: AbortSignal,
-): Promise<void> {
-  const config = must(memory.config, "configuration");
-  const abort = new AbortController();
-  memory.lane = { requestId: request.id, abort };
-  void answerRequest(deps, memory, { request, config }, AbortSignal.any([signal, abort.signal]))
-    .catch((error) => deps.log.warn("request is left for later", { error: messageOf(error) }))
-    .finally(() => {
-      memory.lane = undefined;
-      deps.wake();
-    });
-}
-
-async function answerRequest(
-  deps: ActDeps,
-  memory: Memory,
-  work: { readonly request: PendingRequest; readonly config: InstanceConfig },
-  signal: AbortSignal,
-): Promise<void> {
-  const { request, config } = work;
-  const { payload } = request;
-  if (payload.kind === "restart") return;
-  const requestDeps = {
-    clock: deps.clock,
-    target: (database: string) => sqlTarget(deps, memory, database),
-    major: config.postgres_major,
-    reload: async () => reloadServer(deps.clock, await session(deps, memory)),
-  };
-  const endMs = deps.clock.monotonicMs() + keeperRequestTimeoutMs;
-  for (;;) {
-    try {
-      const detail = await serveRequest(requestDeps, payload, signal);
-      deps.store.answer(request.id, { ok: true, detail });
-      return;
-    } catch (error) {
-      signal.throwIfAborted();
-      const again = error instanceof AppError && error.kind === "retryable";
-      if (!again || deps.clock.monotonicMs() > endMs) {
-        deps.store.answer(request.id, { ok: false, detail: messageOf(error) });
-        return;
-      }
-      deps.log.info("request will be tried again", { id: request.id, error: messageOf(error) });
-      await deps.clock.sleep(crashBackoffFirstMs, signal);
-    }
-  }
 }
 
 async function during<T>(

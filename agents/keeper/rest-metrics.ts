@@ -26,27 +26,20 @@ export function metricsText(view: RestView): string {
 }
 
 function metrics(view: RestView): readonly Metric[] {
+  return [
+    ...serverMetrics(view),
+    ...replicaMetrics(view),
+    ...clusterMetrics(view),
+    ...ownMetrics(view),
+  ];
+}
+
+function serverMetrics(view: RestView): readonly Metric[] {
   const { server } = view;
   const running = view.state === "running";
   const primary = running && view.role === "primary";
-  const replica = running && view.role === "replica";
-  const streaming = server?.replicationState === "streaming";
-  const archive = server?.replicationState === "in archive recovery";
   const states = POSTGRES_STATES.map((state, index) => `${index}=${state}`).join(", ");
-  const stateIndex = view.state === "unknown" ? -1 : POSTGRES_STATES.indexOf(view.state);
-  const gauge = (name: string, help: string, value: Metric["value"]): Metric => ({
-    name,
-    help,
-    type: "gauge",
-    value,
-  });
-  const counter = (name: string, help: string, value: Metric["value"]): Metric => ({
-    name,
-    help,
-    type: "counter",
-    value,
-  });
-  const flag = (name: string, help: string, value: boolean) => gauge(name, help, value ? 1 : 0);
+  const index = view.state === "unknown" ? -1 : POSTGRES_STATES.indexOf(view.state);
   return [
     gauge("patroni_version", "Version of the API.", versionDigits(patroniVersion)),
     flag("patroni_postgres_running", "1 while PostgreSQL is running.", running),
@@ -61,6 +54,29 @@ function metrics(view: RestView): readonly Metric[] {
       "Position of the primary in the write-ahead log; 0 elsewhere.",
       primary ? (server?.flushLsn ?? 0n) : 0,
     ),
+    gauge(
+      "patroni_postgres_server_version",
+      "Version of PostgreSQL as server_version_num; 0 when it does not answer.",
+      server?.versionNumber ?? 0,
+    ),
+    gauge("patroni_postgres_timeline", "Timeline of PostgreSQL.", server?.timeline ?? 0),
+    flag(
+      "patroni_pending_restart",
+      "1 while settings wait for a restart.",
+      view.pendingRestart.length > 0,
+    ),
+    {
+      ...gauge("patroni_postgres_state", "State of PostgreSQL.", index),
+      comment: `# Values: ${states}, -1=unknown`,
+    },
+  ];
+}
+
+function replicaMetrics(view: RestView): readonly Metric[] {
+  const { server } = view;
+  const replica = view.state === "running" && view.role === "replica";
+  const doing = replica ? server?.replicationState : undefined;
+  return [
     flag("patroni_standby_leader", "1 on the leader of a standby cluster.", false),
     flag("patroni_replica", "1 on a replica.", replica),
     flag("patroni_sync_standby", "1 on a synchronous standby.", false),
@@ -81,38 +97,33 @@ function metrics(view: RestView): readonly Metric[] {
       epochSeconds(server?.replayTimestamp),
     ),
     flag("patroni_xlog_paused", "1 while replay is paused.", replica && !!server?.replayPaused),
-    flag("patroni_postgres_streaming", "1 while a replica streams.", replica && streaming),
+    flag("patroni_postgres_streaming", "1 while a replica streams.", doing === "streaming"),
     flag(
       "patroni_postgres_in_archive_recovery",
       "1 while a replica reads from the archive.",
-      replica && archive,
+      doing === "in archive recovery",
     ),
-    gauge(
-      "patroni_postgres_server_version",
-      "Version of PostgreSQL as server_version_num; 0 when it does not answer.",
-      server?.versionNumber ?? 0,
-    ),
+  ];
+}
+
+function clusterMetrics(view: RestView): readonly Metric[] {
+  return [
     flag("patroni_cluster_unlocked", "1 while nobody leads.", false),
     flag("patroni_failsafe_mode_is_active", "1 while failsafe mode is active.", false),
     flag("patroni_failsafe_mode_enabled", "1 when failsafe mode is configured.", false),
     flag("patroni_failsafe_member", "1 for members of failsafe mode.", false),
-    gauge("patroni_postgres_timeline", "Timeline of PostgreSQL.", server?.timeline ?? 0),
     gauge(
       "patroni_dcs_last_seen",
       "When the store answered last, seconds since 1970.",
       view.storeSeenAt ?? 0,
     ),
-    flag(
-      "patroni_pending_restart",
-      "1 while settings wait for a restart.",
-      view.pendingRestart.length > 0,
-    ),
     flag("patroni_is_paused", "1 while automatic failover is paused.", false),
-    {
-      ...gauge("patroni_postgres_state", "State of PostgreSQL.", stateIndex),
-      comment: `# Values: ${states}, -1=unknown`,
-    },
     gauge("patroni_failover_priority", "Priority in a failover.", 1),
+  ];
+}
+
+function ownMetrics(view: RestView): readonly Metric[] {
+  return [
     gauge(
       "pgherd_keeper_applied_generation",
       "Generation of the configuration in effect.",
@@ -129,6 +140,18 @@ function metrics(view: RestView): readonly Metric[] {
       (view.cycleAgeMs / 1_000).toFixed(3),
     ),
   ];
+}
+
+function gauge(name: string, help: string, value: Metric["value"]): Metric {
+  return { name, help, type: "gauge", value };
+}
+
+function counter(name: string, help: string, value: Metric["value"]): Metric {
+  return { name, help, type: "counter", value };
+}
+
+function flag(name: string, help: string, value: boolean): Metric {
+  return gauge(name, help, value ? 1 : 0);
 }
 
 /** 4.1.4 as 040104. */
