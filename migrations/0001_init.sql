@@ -1,6 +1,7 @@
 -- breaking: no
 -- The tables of src/store/schema.ts. No cascades, no defaults, no time or random functions: every value
--- comes from the caller, so that all replicas hold the same.
+-- comes from the caller, so that all replicas hold the same. Large columns come last, so that a list
+-- that does not show them need not read them.
 CREATE TABLE cluster (
   singleton INTEGER PRIMARY KEY NOT NULL CHECK (singleton = 1),
   id TEXT NOT NULL,
@@ -50,9 +51,9 @@ CREATE TABLE databases (
   generation INTEGER NOT NULL,
   state TEXT NOT NULL,
   was_available INTEGER NOT NULL CHECK (was_available IN (0, 1)),
-  spec TEXT NOT NULL,
   created_at_ms INTEGER NOT NULL,
-  updated_at_ms INTEGER NOT NULL
+  updated_at_ms INTEGER NOT NULL,
+  spec TEXT NOT NULL
 ) STRICT
 --> statement
 CREATE TABLE instances (
@@ -62,10 +63,12 @@ CREATE TABLE instances (
   host_id TEXT NOT NULL,
   state TEXT NOT NULL,
   error TEXT,
-  config TEXT,
+  port INTEGER,
+  addresses TEXT,
   generation INTEGER NOT NULL,
   created_at_ms INTEGER NOT NULL,
-  updated_at_ms INTEGER NOT NULL
+  updated_at_ms INTEGER NOT NULL,
+  config TEXT
 ) STRICT
 --> statement
 CREATE INDEX instances_by_database ON instances (database_id)

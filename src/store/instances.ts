@@ -1,5 +1,5 @@
 // Instances, the configuration their keepers follow, and what their keepers report.
-import { and, asc, count, eq, getTableColumns, inArray, lt, type SQL, sql } from "drizzle-orm";
+import { and, asc, count, eq, getTableColumns, inArray, lt, type SQL } from "drizzle-orm";
 import type { InstanceState } from "../spec/instance.ts";
 import type { InstanceConfig, InstanceReport } from "../spec/instance-config.ts";
 import type { StoreDb } from "./db.ts";
@@ -26,7 +26,7 @@ export interface ObservedInstance extends InstanceRecord {
   readonly report?: InstanceReport;
 }
 
-/** What lists show of an instance: only two fields of its configuration, which is large. */
+/** What lists show of an instance: only two fields of its configuration, which is large, from columns of their own. */
 export interface ShownInstance extends Omit<InstanceRecord, "config" | "generation"> {
   /** TCP port of PostgreSQL; null = none, or not known yet. */
   readonly port: number | null;
@@ -50,14 +50,9 @@ export async function listShownInstances(
   db: StoreDb,
   databaseId?: string,
 ): Promise<readonly ShownInstance[]> {
-  const { config, generation: _, ...shown } = getTableColumns(instances);
+  const { config: _config, generation: _generation, ...shown } = getTableColumns(instances);
   const rows = await db
-    .select({
-      ...shown,
-      port: sql<number | null>`json_extract(${config}, '$.port')`,
-      addresses: sql<string | null>`json_extract(${config}, '$.connect_addresses')`,
-      report: instanceReports.report,
-    })
+    .select({ ...shown, report: instanceReports.report })
     .from(instances)
     .leftJoin(instanceReports, eq(instanceReports.instanceId, instances.id))
     .where(databaseId === undefined ? undefined : eq(instances.databaseId, databaseId))
@@ -96,7 +91,7 @@ async function select(db: StoreDb, where: SQL | undefined): Promise<readonly Obs
     .where(where)
     .orderBy(asc(instances.databaseId), asc(instances.nodeName), asc(instances.id));
   return rows.map(({ instance, report }) => {
-    const { config, ...rest } = instance;
+    const { config, port: _port, addresses: _addresses, ...rest } = instance;
     return {
       ...rest,
       ...(config === null ? {} : { config: JSON.parse(config) }),
@@ -174,7 +169,13 @@ function changeState(
 export function saveConfig(db: StoreDb, config: InstanceConfig, atMs: number): Query {
   return db
     .update(instances)
-    .set({ config: JSON.stringify(config), generation: config.generation, updatedAtMs: atMs })
+    .set({
+      config: JSON.stringify(config),
+      port: config.port,
+      addresses: JSON.stringify(config.connect_addresses),
+      generation: config.generation,
+      updatedAtMs: atMs,
+    })
     .where(and(eq(instances.id, config.instance_id), lt(instances.generation, config.generation)))
     .toSQL();
 }

@@ -51,9 +51,9 @@ export const databases = sqliteTable("databases", {
   state: text("state").$type<DatabaseState>().notNull(),
   /** 0 until it was available for the first time; scripts run only while it is 0. */
   wasAvailable: integer("was_available").notNull(),
-  spec: text("spec").notNull(),
   createdAtMs: integer("created_at_ms").notNull(),
   updatedAtMs: integer("updated_at_ms").notNull(),
+  spec: text("spec").notNull(),
 });
 
 /** `config` (InstanceConfig as JSON), `state`, `error`: the worker (state also operations at acceptance). */
@@ -66,11 +66,14 @@ export const instances = sqliteTable(
     hostId: text("host_id").notNull(),
     state: text("state").$type<InstanceState>().notNull(),
     error: text("error"),
-    config: text("config"),
+    /** TCP port and addresses of `config`, for lists: null = not exposed, or no configuration yet. */
+    port: integer("port"),
+    addresses: text("addresses"),
     /** Highest generation ever written to `config`; a smaller one is refused. */
     generation: integer("generation").notNull(),
     createdAtMs: integer("created_at_ms").notNull(),
     updatedAtMs: integer("updated_at_ms").notNull(),
+    config: text("config"),
   },
   (table) => [index("instances_by_database").on(table.databaseId)],
 );
