@@ -146,10 +146,11 @@ sed "s/password: change-me.*/password: $PGPASSWORD/" examples/quickstart.yaml | 
 
 url=$("$PGHERD" db url quickstart)
 task=$("$PGHERD" task list --database quickstart --limit 1 -o name)
+version=$(select_version "$url")
 echo
 echo "Connection string   $url"
 echo "Password            in $DATA/quickstart.password"
-echo "SELECT version()    $(select_version "$url")"
+echo "SELECT version()    $version"
 echo "API documentation   $PGHERD_SERVER/docs"
 echo "Task log            pgherd task logs $task"
 "$PGHERD" task logs "$task" | sed 's/^/  /'
