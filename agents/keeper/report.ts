@@ -63,7 +63,7 @@ export function buildReport(
 ): InstanceReport {
   const nowMs = clock.monotonicMs();
   const error = memory.error ?? memory.failure?.text;
-  const { status } = memory;
+  const { status, refusal, config } = memory;
   const lsn = status?.flushLsn ?? status?.replayLsn;
   const identifier = memory.systemIdentifier;
   return {
@@ -80,6 +80,9 @@ export function buildReport(
     pending_restart: memory.pending.length > 0,
     pending_restart_settings: memory.pending.map((setting) => setting.name),
     applied_generation: memory.appliedGeneration,
+    ...(refusal && refusal.generation === config?.generation
+      ? { refused_generation: refusal.generation }
+      : {}),
     ...(error === undefined ? {} : { error }),
     ...(memory.certificates?.expiresAtMs === undefined
       ? {}

@@ -85,6 +85,8 @@ export interface InstanceReport {
   readonly pending_restart_settings: readonly string[];
   /** Generation of the last InstanceConfig that was applied completely; 0 = none yet. */
   readonly applied_generation: number;
+  /** The newest generation, when PostgreSQL refused it: `error` says why, and waiting will not help. */
+  readonly refused_generation?: number;
   /** Why the newest generation could not be applied, or the last crash. */
   readonly error?: string;
   readonly certificate_expires_at_ms?: number;

@@ -73,6 +73,7 @@ for (const [what, change, named] of [
     await instance.configure(bad);
     const report = await instance.untilReport((r) => r.error?.includes(named) ?? false);
     expect(report.applied_generation).toBe(good.applied_generation);
+    expect(report.refused_generation).toBe(bad.generation);
     expect(report.postgres_state).toBe("running");
     expect(await instance.query("SELECT pg_conf_load_time()")).toBe(loaded);
     expect(await instance.query("SELECT count(*) FROM pg_hba_file_rules WHERE error <> ''")).toBe(
@@ -83,6 +84,7 @@ for (const [what, change, named] of [
     );
     const better = await instance.apply(instance.config({ parameters: { max_connections: "25" } }));
     expect(better.error).toBeUndefined();
+    expect(better.refused_generation).toBeUndefined();
   });
 }
 
