@@ -5,13 +5,13 @@ import { deleteDatabase, planDelete } from "./delete-database.ts";
 import type { OperationsDeps } from "./deps.ts";
 import { followTaskLog } from "./follow-log.ts";
 import { createInitialiser, joinToken } from "./init-cluster.ts";
+import { createDatabaseLister } from "./list-databases.ts";
 import type { Operations } from "./operations.ts";
 import {
   getCluster,
   getDatabase,
   getHost,
   getTask,
-  listDatabases,
   listHosts,
   listTasks,
   readiness,
@@ -24,6 +24,7 @@ import { planUpdate, updateDatabase } from "./update-database.ts";
 
 export function createOperations(deps: OperationsDeps): Operations {
   const initialiser = createInitialiser(deps);
+  const listDatabases = createDatabaseLister(deps);
   return {
     initialised: () => deps.runtime() !== undefined,
     initCluster: (clusterId) => initialiser.init(clusterId),
@@ -31,7 +32,7 @@ export function createOperations(deps: OperationsDeps): Operations {
     joinToken: async () => joinToken(deps),
     listHosts: () => listHosts(deps),
     getHost: (hostId) => getHost(deps, hostId),
-    listDatabases: () => listDatabases(deps),
+    listDatabases,
     getDatabase: (databaseId) => getDatabase(deps, databaseId),
     createDatabase: (request, key) => createDatabase(deps, request, key),
     planCreate: (request) => planCreate(deps, request),

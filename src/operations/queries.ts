@@ -1,10 +1,10 @@
 // Everything that only reads.
 import { messageOf } from "../base/errors.ts";
 import type { Cluster } from "../spec/cluster.ts";
-import type { Database, DatabaseSummary } from "../spec/database.ts";
+import type { Database } from "../spec/database.ts";
 import type { Host } from "../spec/host.ts";
 import type { Task, TaskLog, TaskScope } from "../spec/task.ts";
-import { listDatabases as listRows, loadDatabase } from "../store/databases.ts";
+import { loadDatabase } from "../store/databases.ts";
 import { listHosts as listStoredHosts } from "../store/hosts.ts";
 import { listShownInstances } from "../store/instances.ts";
 import { lastEntryId, tailLog } from "../store/task-log.ts";
@@ -13,7 +13,7 @@ import { existingTask, type TaskKey } from "./cancel-task.ts";
 import type { OperationsDeps } from "./deps.ts";
 import { OperationError } from "./errors.ts";
 import type { LogPage, TaskPage } from "./operations.ts";
-import { presentDatabase, presentSummary } from "./present-database.ts";
+import { presentDatabase } from "./present-database.ts";
 import { presentHost } from "./present-host.ts";
 import { presentLogEntry, presentTask } from "./present-task.ts";
 import { runtimeOf } from "./runtime.ts";
@@ -36,15 +36,6 @@ export async function getHost(deps: OperationsDeps, hostId: string): Promise<Hos
   const [host] = await listStoredHosts(store.display, [hostId]);
   if (host) return presentHost(host, deps.clock.nowMs());
   throw new OperationError("not_found", `host ${hostId} does not exist`);
-}
-
-/** By id, with their instances and without their specs. */
-export async function listDatabases(deps: OperationsDeps): Promise<readonly DatabaseSummary[]> {
-  const { display } = runtimeOf(deps).store;
-  const [records, instances] = await Promise.all([listRows(display), listShownInstances(display)]);
-  const byDatabase = Map.groupBy(instances, ({ databaseId }) => databaseId);
-  const nowMs = deps.clock.nowMs();
-  return records.map((record) => presentSummary(record, byDatabase.get(record.id) ?? [], nowMs));
 }
 
 export async function getDatabase(deps: OperationsDeps, databaseId: string): Promise<Database> {

@@ -3,7 +3,7 @@ import { and, asc, count, eq, getTableColumns, inArray, lt, type SQL } from "dri
 import type { InstanceState } from "../spec/instance.ts";
 import type { InstanceConfig, InstanceReport } from "../spec/instance-config.ts";
 import type { StoreDb } from "./db.ts";
-import { databases, instanceReports, instances } from "./schema.ts";
+import { changes, databases, instanceReports, instances } from "./schema.ts";
 import type { Query } from "./statement.ts";
 import type { Guard } from "./store.ts";
 
@@ -62,6 +62,22 @@ export async function listShownInstances(
     addresses: addresses === null ? [] : JSON.parse(addresses),
     ...(report === null ? {} : { report: JSON.parse(report) }),
   }));
+}
+
+/** The store's change version, and when each keeper looked last, of one moment. */
+export async function changeVersionAndReportTimes(
+  db: StoreDb,
+): Promise<{ readonly version: number; readonly observedAtMs: ReadonlyMap<string, number> }> {
+  const [versions, times] = await db.batch([
+    db.select({ version: changes.version }).from(changes),
+    db
+      .select({ id: instanceReports.instanceId, atMs: instanceReports.updatedAtMs })
+      .from(instanceReports),
+  ]);
+  return {
+    version: versions[0]?.version ?? 0,
+    observedAtMs: new Map(times.map(({ id, atMs }) => [id, atMs])),
+  };
 }
 
 export async function loadInstance(db: StoreDb, id: string): Promise<ObservedInstance | undefined> {
