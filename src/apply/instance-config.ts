@@ -81,6 +81,8 @@ class ReportWatch {
   lastingError(config: InstanceConfig, nowMs: number): string | undefined {
     const report = this.#last;
     if (!report || !this.#error || report.applied_generation >= config.generation) return undefined;
+    // PostgreSQL itself refused this configuration: waiting changes nothing.
+    if (report.refused_generation === config.generation) return this.#error.text;
     return nowMs - this.#error.sinceMs >= instanceErrorSettleMs ? this.#error.text : undefined;
   }
 
