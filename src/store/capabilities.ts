@@ -3,6 +3,7 @@
 import type { Clock } from "../base/clock.ts";
 import { storeRequestTimeoutMs } from "../base/limits.ts";
 import type { Secret } from "../base/secret.ts";
+import type { RqliteTls } from "./rqlite.ts";
 import { StoreError } from "./store-error.ts";
 
 export interface RqliteCapabilities {
@@ -17,20 +18,24 @@ export interface Credentials {
   readonly password: Secret;
 }
 
+/** One node as it is asked. */
+export interface NodeAccess {
+  /** `http(s)://host:port` */
+  readonly url: string;
+  readonly credentials: Credentials;
+  /** For https. */
+  readonly tls?: () => RqliteTls;
+}
+
 /** Asks one node. Throws StoreError when it does not answer or refuses the credentials. */
 export async function probeCapabilities(
-  url: string,
-  credentials: Credentials,
+  node: NodeAccess,
   clock: Clock,
   signal?: AbortSignal,
 ): Promise<RqliteCapabilities> {
   // A node that knows linearizable reads parses their timeout and refuses this one.
   const path = "/db/query?q=SELECT%201&linearizable_timeout=bogus";
-  const response = await get(
-    `${url}${path}`,
-    credentials,
-    clock.deadline(storeRequestTimeoutMs, signal),
-  );
+  const response = await ask(node, path, clock.deadline(storeRequestTimeoutMs, signal));
   await response.body?.cancel();
   if (response.status === 401 || response.status === 403) {
     throw new StoreError("auth", "the store refused the credentials");
@@ -49,14 +54,13 @@ export async function probeCapabilities(
  */
 export async function isNode(
   state: "ready" | "answering",
-  url: string,
-  credentials: Credentials,
+  node: NodeAccess,
   signal: AbortSignal,
 ): Promise<boolean> {
   let status: number;
   try {
     const path = state === "ready" ? "/readyz" : "/readyz?noleader";
-    const response = await get(`${url}${path}`, credentials, signal);
+    const response = await ask(node, path, signal);
     await response.body?.cancel();
     status = response.status;
   } catch (thrown) {
@@ -75,8 +79,20 @@ export function verifiesPeers(version: string): boolean {
   return major * 1e6 + minor * 1e3 + patch >= 8_043_003;
 }
 
-function get(url: string, credentials: Credentials, signal: AbortSignal): Promise<Response> {
+/** Sends one request of the node's own API. Throws what fetch throws. */
+export function ask(
+  { url, credentials, tls }: NodeAccess,
+  path: string,
+  signal: AbortSignal,
+  init: { readonly method?: string; readonly body?: string | Uint8Array<ArrayBuffer> } = {},
+): Promise<Response> {
   const pair = `${credentials.username}:${credentials.password.reveal()}`;
   const authorization = `Basic ${Buffer.from(pair).toString("base64")}`;
-  return fetch(url, { headers: { authorization }, redirect: "manual", signal });
+  return fetch(`${url}${path}`, {
+    ...init,
+    headers: { authorization },
+    redirect: "manual",
+    signal,
+    ...(tls ? { tls: tls() } : {}),
+  });
 }

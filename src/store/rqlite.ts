@@ -60,13 +60,17 @@ export interface RqliteTls {
 }
 
 export interface RqliteOptions {
-  /** `http(s)://host:port`, preferred first. The client stays with one until it fails. */
-  readonly urls: readonly string[];
+  /**
+   * `http(s)://host:port`, preferred first. The client stays with one until it fails. As a function it
+   * is asked before every request: members come and go.
+   */
+  readonly urls: readonly string[] | (() => readonly string[]);
   readonly username: string;
   readonly password: Secret;
   readonly clock: Clock;
   readonly rng: Rng;
-  readonly tls?: RqliteTls;
+  /** As a function it is asked before every request: certificates are renewed. */
+  readonly tls?: RqliteTls | (() => RqliteTls);
   /** What `linearizable` is sent as: `strong` where rqlite does not know it (see capabilities.ts). */
   readonly linearizableAs?: "linearizable" | "strong";
 }
@@ -102,8 +106,8 @@ class RqliteClient implements Rqlite {
   #current = 0;
 
   constructor(options: RqliteOptions) {
-    if (options.urls.length === 0) throw new StoreError("sql", "no address of the store given");
     this.#options = options;
+    if (this.#urls().length === 0) throw new StoreError("sql", "no address of the store given");
   }
 
   async request(
@@ -112,7 +116,8 @@ class RqliteClient implements Rqlite {
   ): Promise<readonly QueryResult[]> {
     if (statements.length === 0) return [];
     const prepared = this.#prepare(statements, options);
-    const { clock, rng, urls } = this.#options;
+    const { clock, rng } = this.#options;
+    const urls = this.#urls();
     const endMs = clock.monotonicMs() + (options.deadlineMs ?? storeDeadlineMs);
     for (let attempt = 0; ; attempt++) {
       options.signal?.throwIfAborted();
@@ -163,12 +168,13 @@ class RqliteClient implements Rqlite {
     remainingMs: number,
     signal: AbortSignal | undefined,
   ): Promise<readonly QueryResult[] | StoreError> {
-    const index = this.#current;
-    const url = this.#options.urls[index] ?? "";
+    const urls = this.#urls();
+    const index = this.#current % urls.length;
+    const url = urls[index] ?? "";
     const answer = await this.#send(url, prepared, remainingMs, signal);
     const outage = answer instanceof StoreError && answer.kind === "retryable";
     // Others may have moved on from the same failure already.
-    if (outage && this.#current === index) this.#current = (index + 1) % this.#options.urls.length;
+    if (outage && this.#current % urls.length === index) this.#current = (index + 1) % urls.length;
     return answer;
   }
 
@@ -178,7 +184,8 @@ class RqliteClient implements Rqlite {
     remainingMs: number,
     signal: AbortSignal | undefined,
   ): Promise<readonly QueryResult[] | StoreError> {
-    const { clock, tls } = this.#options;
+    const { clock } = this.#options;
+    const tls = this.#tls();
     try {
       const response = await fetch(url + prepared.path, {
         method: "POST",
@@ -193,6 +200,16 @@ class RqliteClient implements Rqlite {
       signal?.throwIfAborted();
       return transportError(url, thrown, prepared.repeatable);
     }
+  }
+
+  #urls(): readonly string[] {
+    const { urls } = this.#options;
+    return typeof urls === "function" ? urls() : urls;
+  }
+
+  #tls(): RqliteTls | undefined {
+    const { tls } = this.#options;
+    return typeof tls === "function" ? tls() : tls;
   }
 
   #basicAuth(): string {

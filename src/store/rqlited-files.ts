@@ -58,10 +58,22 @@ export interface RqlitedUsers {
   readonly keeper: Credentials;
 }
 
-const SERVER = "pgherd";
+/** The user with all rights. */
+export const SERVER_USER = "pgherd";
 const KEEPER = "keeper";
 /** The keeper reads and writes its own rows; it neither joins, removes, backs up nor loads. */
-const PERMISSIONS = { [SERVER]: ["all"], [KEEPER]: ["query", "execute", "ready"] };
+const PERMISSIONS = { [SERVER_USER]: ["all"], [KEEPER]: ["query", "execute", "ready"] };
+
+/** Makes the users those of another node, for one that joins it. */
+export async function adoptUsers(
+  paths: RqlitedPaths,
+  users: readonly { readonly username: string; readonly password: string }[],
+  rng: Rng,
+): Promise<void> {
+  await mkdir(paths.directory, { recursive: true, mode: 0o700 });
+  const content = users.map((user) => ({ ...user, perms: [] }));
+  await replaceFile(paths.auth, JSON.stringify(content), { mode: 0o600, rng });
+}
 
 /** The users of this node's rqlited; their passwords are made once and kept (mode 0600). */
 export async function ensureUsers(paths: RqlitedPaths, rng: Rng): Promise<RqlitedUsers> {
@@ -86,7 +98,7 @@ export async function ensureUsers(paths: RqlitedPaths, rng: Rng): Promise<Rqlite
     username: name,
     password: new Secret(users.find((user) => user.username === name)?.password ?? ""),
   });
-  return { server: credentials(SERVER), keeper: credentials(KEEPER) };
+  return { server: credentials(SERVER_USER), keeper: credentials(KEEPER) };
 }
 
 /** The remembered state, or one with ports taken where the wish is 0. It is saved before it is used. */
@@ -113,7 +125,8 @@ export async function saveState(paths: RqlitedPaths, state: RqlitedState, rng: R
 
 async function settle(wish: Endpoint, known: Endpoint | undefined): Promise<Endpoint> {
   if (wish.port !== 0) return wish;
-  if (known && known.host === wish.host) return known;
+  // The port stays when the address changes: others may know it.
+  if (known) return { host: wish.host, port: known.port };
   return { host: wish.host, port: await freePort(wish.host) };
 }
 

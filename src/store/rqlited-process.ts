@@ -4,7 +4,7 @@ import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import { rqlitedLogBytesMax, rqlitedStopTimeoutMs } from "../base/limits.ts";
 import { isMissing } from "./rqlited-binary.ts";
-import type { Endpoint, RqlitedPaths } from "./rqlited-files.ts";
+import { type Endpoint, type RqlitedPaths, SERVER_USER } from "./rqlited-files.ts";
 
 /** Names one process for ever. */
 export interface ProcessIdentity {
@@ -55,8 +55,13 @@ export function rqlitedArguments(options: {
   readonly raft: Endpoint;
   readonly timing: RaftTiming;
   readonly version: string;
+  readonly tls?: CertificateFiles;
+  /** Votes; true when absent. */
+  readonly voter?: boolean;
+  /** Raft addresses of the cluster to join. */
+  readonly join?: readonly string[];
 }): readonly string[] {
-  const { binary, paths, nodeId, http, raft, timing, version } = options;
+  const { binary, paths, nodeId, http, raft, timing, version, tls, voter, join } = options;
   const heartbeat = majorOf(version) >= 10 ? "-raft-heartbeat-timeout" : "-raft-timeout";
   return [
     binary,
@@ -74,8 +79,45 @@ export function rqlitedArguments(options: {
     `${timing.electionMs}ms`,
     "-raft-leader-lease-timeout",
     `${timing.leaderLeaseMs}ms`,
+    ...(tls ? tlsArguments(tls) : []),
+    ...(voter === false ? ["-raft-non-voter"] : []),
+    ...(join ? joinArguments(join) : []),
     paths.data,
   ];
+}
+
+/** PEM files of this node; rqlited looks for new ones by itself. */
+export interface CertificateFiles {
+  readonly ca: string;
+  readonly certificate: string;
+  readonly key: string;
+}
+
+function tlsArguments({ ca, certificate, key }: CertificateFiles): readonly string[] {
+  return ["http", "node"].flatMap((side) => [
+    ...[`-${side}-ca-cert`, ca],
+    ...[`-${side}-cert`, certificate],
+    ...[`-${side}-key`, key],
+    `-${side}-verify-client`,
+  ]);
+}
+
+const JOIN_FLAGS = ["-join", "-join-as", "-join-attempts", "-join-interval"];
+
+function joinArguments(addresses: readonly string[]): readonly string[] {
+  const values = [addresses.join(","), SERVER_USER, "10", "500ms"];
+  return JOIN_FLAGS.flatMap((flag, index) => [flag, values[index] ?? ""]);
+}
+
+/** Whether two command lines start the same node: joining is done once and then of no interest. */
+export function sameArguments(found: readonly string[], wanted: readonly string[]): boolean {
+  return JSON.stringify(withoutJoin(found)) === JSON.stringify(withoutJoin(wanted));
+}
+
+function withoutJoin(argv: readonly string[]): readonly string[] {
+  return argv.filter(
+    (word, index) => !JOIN_FLAGS.includes(word) && !JOIN_FLAGS.includes(argv[index - 1] ?? ""),
+  );
 }
 
 /** Starts it in its own session with its output appended to the log, so that our end is not its end. */

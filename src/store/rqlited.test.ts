@@ -124,7 +124,11 @@ describe("a run", () => {
       expect([path, response.status]).toEqual([path, 401]);
     }
     const stranger = { username, password: new Secret("wrong") };
-    const asked = isNode("ready", rqlited.url, stranger, AbortSignal.timeout(1_000));
+    const asked = isNode(
+      "ready",
+      { url: rqlited.url, credentials: stranger },
+      AbortSignal.timeout(1_000),
+    );
     expect(await asked.catch((thrown: unknown) => thrown)).toBeInstanceOf(StoreError);
   });
 });
