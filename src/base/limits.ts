@@ -187,3 +187,42 @@ export const diskFreePartMin = 0.05;
 export const clockJumpMsMax = 1_000;
 /** How often a server looks which keepers its host has. */
 export const keeperListIntervalMs = 2_000;
+/** One request to another host that only looks, or changes little. */
+export const peerRequestTimeoutMs = 10_000;
+/** Writing one file on another host. */
+export const peerPutTimeoutMs = 60_000;
+/** How often a command on another host shows that the connection lives. */
+export const peerBeatMs = 2_000;
+/** A connection to another host on which nothing came for this long is lost. */
+export const peerSilenceMs = 8_000;
+/** Longest request of one host to another, in bytes: one file, or the input of a command. */
+export const peerRequestBytesMax = 64 * 1024 * 1024;
+/** Most output lines of a command that wait for a slow caller, in bytes; more are left out. */
+export const peerLinesWaitingBytesMax = 4 * 1024 * 1024;
+/** Commands that other hosts may run here at once. */
+export const peerCommandsMax = 256;
+/** How often certificate files of the host are looked at. */
+export const peerCredentialsCheckMs = 2_000;
+/** Databases whose newest plan a host remembers; the oldest are forgotten. */
+export const planFencesMax = 10_000;
+/** From resolving the name of an SSH host to being authenticated. */
+export const sshConnectTimeoutMs = 15_000;
+/** How often an idle SSH connection is asked for a sign of life, and how many may be missing. */
+export const sshKeepaliveIntervalMs = 5_000;
+export const sshKeepaliveMissesMax = 3;
+/** Most commands at once on one SSH connection; sshd allows 10 sessions, SFTP is one of them. */
+export const sshChannelsMax = 8;
+/** An SSH connection that nobody used for this long is closed. */
+export const sshIdleCloseMs = 60_000;
+/** How much later than here a command's time limit ends it on the SSH host itself. */
+export const sshRemoteLimitMarginMs = 5_000;
+/** How long the end of an ended command is waited for, beyond the grace it has. */
+export const sshEndConfirmMs = 2_000;
+/** How long output may still come after a command ended on an SSH host. */
+export const sshDrainMs = 30_000;
+/** One transfer of a file, or one question about one, over SSH. */
+export const sshFileTimeoutMs = 300_000;
+/** How long the numbers of users of an SSH host are remembered. */
+export const sshAccountsKeptMs = 60_000;
+/** Most bytes of what a login shell prints by itself that are looked through. */
+export const sshPreambleBytesMax = 65_536;

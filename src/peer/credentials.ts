@@ -1,0 +1,89 @@
+// This host's certificate of the cluster, as files that somebody else renews. Whoever holds them is told when
+// they changed; half a change is not taken over.
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import { AppError, isAbort, messageOf } from "../base/errors.ts";
+import { peerCredentialsCheckMs } from "../base/limits.ts";
+import type { Logger } from "../base/log.ts";
+import { Secret } from "../base/secret.ts";
+
+export interface PeerCredentials {
+  /** PEM texts. */
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: Secret;
+  /** Of the certificate. */
+  readonly hostId: string;
+  readonly notAfterMs: number;
+}
+
+/** Names of the files in the directory of the host's certificates. */
+export const CREDENTIAL_FILES = { ca: "ca.crt", cert: "host.crt", key: "host.key" } as const;
+
+/** Reads the three files. Throws a retryable AppError when they are not there or do not belong together. */
+export function readCredentials(directory: string): PeerCredentials {
+  try {
+    const read = (name: string) => readFileSync(join(directory, name), "utf8");
+    const ca = read(CREDENTIAL_FILES.ca);
+    const cert = read(CREDENTIAL_FILES.cert);
+    const key = new Secret(read(CREDENTIAL_FILES.key));
+    const parsed = new X509Certificate(cert);
+    if (!parsed.checkPrivateKey(createPrivateKey(key.reveal()))) {
+      throw new Error("the key is another's");
+    }
+    return { ca, cert, key, hostId: commonName(parsed), notAfterMs: Date.parse(parsed.validTo) };
+  } catch (thrown) {
+    throw new AppError("retryable", `host certificate in ${directory}: ${messageOf(thrown)}`);
+  }
+}
+
+/** Credentials that follow their files. */
+export class LiveCredentials {
+  readonly #directory: string;
+  #current: PeerCredentials;
+
+  /** Throws as readCredentials does. */
+  constructor(directory: string) {
+    this.#directory = directory;
+    this.#current = readCredentials(directory);
+  }
+
+  current(): PeerCredentials {
+    return this.#current;
+  }
+
+  /** Reads the files again; true when they changed. */
+  refresh(): boolean {
+    const next = readCredentials(this.#directory);
+    const { ca, cert } = this.#current;
+    if (next.cert === cert && next.ca === ca) return false;
+    this.#current = next;
+    return true;
+  }
+
+  /** Looks at the files until the signal aborts, and tells when they changed. */
+  async watch(
+    deps: { readonly clock: Clock; readonly log: Logger },
+    changed: (credentials: PeerCredentials) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await deps.clock.sleep(peerCredentialsCheckMs, signal);
+        if (!this.refresh()) continue;
+        changed(this.#current);
+        deps.log.info("took over the renewed certificate of this host");
+      } catch (thrown) {
+        if (signal.aborted || isAbort(thrown)) return;
+        deps.log.warn("cannot take over a certificate", { error: messageOf(thrown) });
+      }
+    }
+  }
+}
+
+/** The common name of a certificate's subject; "" when it has none. */
+export function commonName(certificate: X509Certificate): string {
+  return /^CN=(.*)$/m.exec(certificate.subject)?.[1] ?? "";
+}

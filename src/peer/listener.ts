@@ -1,0 +1,145 @@
+// Where other hosts of the cluster reach this one. TLS ends in front, where the caller's certificate is checked; behind
+// it, on a loopback port, the caller is known by the connection that the front made for it. The handlers' runtime
+// cannot tell them about certificates itself. A connection that the front did not make is refused.
+import { connect, type Socket } from "node:net";
+import { createServer, type Server, type TLSSocket } from "node:tls";
+import { must } from "../base/assert.ts";
+import { AppError, messageOf } from "../base/errors.ts";
+import { httpIdleTimeoutSeconds, peerRequestBytesMax } from "../base/limits.ts";
+import type { Logger } from "../base/log.ts";
+import { HOST_HEADER } from "../host/peer-messages.ts";
+import type { PeerCredentials } from "./credentials.ts";
+import { answerCall, type InternalRoutes, problem } from "./internal-call.ts";
+
+export interface PeerListenerOptions {
+  readonly hostname: string;
+  /** 0 = any free one. */
+  readonly port: number;
+  readonly credentials: PeerCredentials;
+  readonly routes: InternalRoutes;
+  readonly log: Logger;
+}
+
+export interface PeerListener {
+  readonly port: number;
+  /** New connections are made with these; existing ones go on as they are. */
+  renew(credentials: PeerCredentials): void;
+  /** Takes no new connections and closes the others. */
+  stop(): Promise<void>;
+}
+
+/** Listens; rejects with a terminal AppError when the address cannot be bound. */
+export async function listenForPeers(options: PeerListenerOptions): Promise<PeerListener> {
+  const { log } = options;
+  const callers = new Map<number, string>();
+  const behind = serveBehind(options, callers);
+  const target = must(behind.port, "a port of the loopback listener");
+  const open = new Set<Socket>();
+  const server = createServer(tlsOptions(options.credentials), (socket) =>
+    forward(socket, target, { callers, open, log }),
+  );
+  server.on("tlsClientError", (error) =>
+    log.debug("refused a caller", { error: messageOf(error) }),
+  );
+  try {
+    const port = await bind(server, options.hostname, options.port);
+    return {
+      port,
+      renew: (credentials) => server.setSecureContext(tlsOptions(credentials)),
+      async stop() {
+        server.close();
+        for (const socket of open) socket.destroy();
+        await behind.stop(true);
+      },
+    };
+  } catch (thrown) {
+    await behind.stop(true);
+    const where = `${options.hostname}:${options.port}`;
+    throw new AppError(
+      "terminal",
+      `cannot listen for other hosts on ${where}: ${messageOf(thrown)}`,
+    );
+  }
+}
+
+function tlsOptions({ ca, cert, key }: PeerCredentials) {
+  return {
+    ca,
+    cert,
+    key: key.reveal(),
+    requestCert: true,
+    rejectUnauthorized: true,
+    minVersion: "TLSv1.3" as const,
+  };
+}
+
+function serveBehind(
+  { routes, credentials }: PeerListenerOptions,
+  callers: ReadonlyMap<number, string>,
+) {
+  return Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    idleTimeout: httpIdleTimeoutSeconds,
+    maxRequestBodySize: peerRequestBytesMax,
+    fetch(request, server) {
+      const caller = callers.get(server.requestIP(request)?.port ?? -1);
+      if (caller === undefined) {
+        return problem(401, new AppError("terminal", "the caller has no certificate"));
+      }
+      const meant = request.headers.get(HOST_HEADER);
+      if (meant !== null && meant !== credentials.hostId) {
+        const text = `this is host ${credentials.hostId}, not ${meant}`;
+        return problem(421, new AppError("retryable", text));
+      }
+      const keepOpen = () => server.timeout(request, 0);
+      return answerCall(routes, { request, url: new URL(request.url), caller, keepOpen });
+    },
+  });
+}
+
+interface Connections {
+  /** Host ids by the loopback port of the connection that was made for them. */
+  readonly callers: Map<number, string>;
+  readonly open: Set<Socket>;
+  readonly log: Logger;
+}
+
+/** Carries bytes both ways; the caller is known before the first one of it arrives behind. */
+function forward(socket: TLSSocket, port: number, { callers, open, log }: Connections): void {
+  const name: unknown = socket.getPeerCertificate().subject?.CN;
+  if (!socket.authorized || typeof name !== "string" || name === "") {
+    log.warn("refused a caller", { error: socket.authorizationError });
+    socket.destroy();
+    return;
+  }
+  socket.pause();
+  const inner = connect({ port, host: "127.0.0.1" });
+  let innerPort = -1;
+  inner.on("connect", () => {
+    innerPort = inner.localPort ?? -1;
+    callers.set(innerPort, name);
+    socket.pipe(inner);
+    inner.pipe(socket);
+    socket.resume();
+  });
+  const end = () => {
+    callers.delete(innerPort);
+    open.delete(socket);
+    socket.destroy();
+    inner.destroy();
+  };
+  open.add(socket);
+  for (const each of [socket, inner]) each.on("error", end).on("close", end);
+}
+
+function bind(server: Server, hostname: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, hostname, () => {
+      server.off("error", reject);
+      const address = server.address();
+      resolve(typeof address === "object" && address ? address.port : port);
+    });
+  });
+}
