@@ -12,7 +12,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   spec: ["base", "postgres", "orchestrator/*/options.ts"],
   plan: ["base", "postgres", "spec", "ha"],
   host: ["base"],
-  peer: ["base", "host", "spec", "plan", "orchestrator/driver.ts"],
+  peer: ["base", "host", "spec", "plan", "orchestrator/driver*.ts"],
   orchestrator: ["base", "postgres", "spec", "plan", "host"],
   store: ["base", "spec", "plan", "ha"],
   observe: ["base", "spec", "plan", "store", "orchestrator/driver.ts"],

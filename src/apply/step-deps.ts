@@ -2,11 +2,12 @@
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import type { Ids } from "../base/ids.ts";
-import type { Executor } from "../host/executor.ts";
+import type { Executor, PlanMark } from "../host/executor.ts";
 import type { Driver, StepContext } from "../orchestrator/driver.ts";
 import { factsOf, type HostFacts } from "../plan/placement.ts";
 import type { HostRecord } from "../spec/host.ts";
 import type { KeeperFile } from "../spec/instance-config.ts";
+import { databaseCreatedAt } from "../store/databases.ts";
 import { listHosts } from "../store/hosts.ts";
 import type { Sealer } from "../store/sealing.ts";
 import type { Store } from "../store/store.ts";
@@ -26,8 +27,8 @@ export interface StepDeps {
   readonly sealer: Sealer;
   /** Driver of a host, by the `orchestrator` of its record. */
   readonly driver: (orchestrator: string) => Driver | undefined;
-  /** How to reach a host; undefined = it cannot be reached from here. */
-  readonly executor: (hostId: string) => Executor | undefined;
+  /** How to reach a host, on behalf of a plan; undefined = it cannot be reached from here. */
+  readonly executor: (hostId: string, plan?: PlanMark) => Executor | undefined;
   readonly keeperAccess: (hostId: string) => KeeperAccess;
   readonly issuer: CertificateIssuer;
 }
@@ -49,14 +50,19 @@ export interface StepHost {
 /** The host of the step's resource with its driver and executor; throws when there is none. */
 export async function hostOf(run: StepRun, deps: StepDeps): Promise<StepHost> {
   const { hostId } = run.step.resource;
-  const [host] = await listHosts(deps.store.db, [hostId]);
+  const { databaseId, generation } = run.plan;
+  const [[host], createdAtMs] = await Promise.all([
+    listHosts(deps.store.db, [hostId]),
+    databaseCreatedAt(deps.store.db, databaseId),
+  ]);
   if (!host) throw new AppError("terminal", `host ${hostId} is not part of the cluster`);
   const { record } = host;
   const driver = deps.driver(record.orchestrator);
   if (!driver) {
     throw new AppError("terminal", `host ${hostId} runs ${record.orchestrator}, unknown here`);
   }
-  const executor = deps.executor(hostId);
+  const plan = { databaseId, generation, epoch: run.epoch, createdAtMs: createdAtMs ?? 0 };
+  const executor = deps.executor(hostId, plan);
   if (!executor) throw new AppError("retryable", `host ${hostId} cannot be reached`);
   const facts = factsOf(record);
   const context = { executor, host: facts, signal: run.signal, log: run.log };

@@ -32,6 +32,8 @@ export interface StepRun {
   readonly signal: AbortSignal;
   /** Must stand in every commit of the step: an outdated worker writes nothing. */
   readonly guard: Guard;
+  /** Of the worker; grows with every change of worker. */
+  readonly epoch: number;
   readonly log: (message: string, fields?: LogFields) => void;
 }
 
@@ -241,6 +243,7 @@ export class TaskRun {
       step,
       signal,
       guard: lease.guard,
+      epoch: lease.epoch,
       log: (message, fields = {}) => journal.log.write(message, { ...fieldsOf(step), ...fields }),
     };
     for (let attempt = 1; ; attempt++) {

@@ -23,6 +23,16 @@ export interface FileStat {
   readonly modifiedMs: number;
 }
 
+/** The plan on whose behalf a host is asked; hosts refuse older ones than the newest that they saw. */
+export interface PlanMark {
+  readonly databaseId: string;
+  readonly generation: number;
+  /** Of the worker that runs it; grows with every change of worker. */
+  readonly epoch: number;
+  /** When the database was created: another one under the same id begins its generations anew. */
+  readonly createdAtMs: number;
+}
+
 /** A directory or a file of exactly these properties. */
 export interface Executor {
   readonly hostId: string;

@@ -2,6 +2,7 @@
 // the lines of a running command, one JSON object each.
 import { AppError, type ErrorKind, messageOf } from "../base/errors.ts";
 import type { Command, CommandResult } from "./command.ts";
+import type { PlanMark } from "./executor.ts";
 
 /** Paths of the internal listener. */
 export const peerPaths = {
@@ -19,16 +20,6 @@ export const PLAN_HEADER = "x-pgherd-plan";
 export const PLAN_TERM_HEADER = "x-pgherd-plan-term";
 /** The host that a request is meant for. */
 export const HOST_HEADER = "x-pgherd-host";
-
-/** Which plan a request belongs to. */
-export interface PlanMark {
-  readonly databaseId: string;
-  readonly generation: number;
-  /** Of the worker that runs it; grows with every change of worker. */
-  readonly epoch: number;
-  /** When the database was created: another one under the same id begins its generations anew. */
-  readonly createdAtMs: number;
-}
 
 /** A command as it is sent; `stdin` in base64. */
 export type SentCommand = Omit<Command, "stdin"> & { readonly stdin?: string };

@@ -13,11 +13,10 @@ import {
   removeTreeTimeoutMs,
 } from "../base/limits.ts";
 import type { Command, CommandResult } from "./command.ts";
-import type { Executor, FileOptions, FileStat, RunOptions } from "./executor.ts";
+import type { Executor, FileOptions, FileStat, PlanMark, RunOptions } from "./executor.ts";
 import { peerEvents } from "./peer-events.ts";
 import { answeredError, type PeerLink, type PeerRequest } from "./peer-link.ts";
 import {
-  type PlanMark,
   peerPaths,
   planHeaders,
   type RunEvent,
@@ -68,12 +67,12 @@ export class PeerExecutor implements Executor {
       const durationMs = this.#deps.clock.monotonicMs() - startedMs;
       return cancelledResult(command, durationMs, messageOf(thrown));
     }
-    throw this.#lost("it ended the connection before the command ended");
+    throw this.lost("it ended the connection before the command ended");
   }
 
   async put(path: string, content: string | Uint8Array, options: FileOptions): Promise<void> {
     const query = { path, ...modeAndOwner(options) };
-    await this.#ask(
+    await this.ask(
       { method: "PUT", path: peerPaths.file, query, body: content },
       options.signal,
       peerPutTimeoutMs,
@@ -86,13 +85,13 @@ export class PeerExecutor implements Executor {
   ): Promise<Uint8Array | undefined> {
     const query = { path, bytes_max: String(options.bytesMax ?? hostFileBytesMax) };
     const request = { method: "GET", path: peerPaths.file, query } as const;
-    const answer = await this.#ask(request, options.signal, peerPutTimeoutMs);
+    const answer = await this.ask(request, options.signal, peerPutTimeoutMs);
     return answer.status === 204 ? undefined : answer.body;
   }
 
   async stat(path: string, signal?: AbortSignal): Promise<FileStat | undefined> {
     const request = { method: "GET", path: peerPaths.stat, query: { path } } as const;
-    const answer = await this.#ask(request, signal);
+    const answer = await this.ask(request, signal);
     if (answer.status === 204) return undefined;
     const stat: FileStat = JSON.parse(new TextDecoder().decode(answer.body));
     return stat;
@@ -100,17 +99,17 @@ export class PeerExecutor implements Executor {
 
   async mkdir(path: string, options: FileOptions): Promise<void> {
     const query = { path, ...modeAndOwner(options) };
-    await this.#ask({ method: "PUT", path: peerPaths.directory, query }, options.signal);
+    await this.ask({ method: "PUT", path: peerPaths.directory, query }, options.signal);
   }
 
   async remove(path: string, signal?: AbortSignal): Promise<void> {
     const request = { method: "DELETE", path: peerPaths.tree, query: { path } } as const;
-    await this.#ask(request, signal, removeTreeTimeoutMs + peerSilenceMs);
+    await this.ask(request, signal, removeTreeTimeoutMs + peerSilenceMs);
   }
 
   async list(path: string, signal?: AbortSignal): Promise<readonly string[]> {
     const request = { method: "GET", path: peerPaths.directory, query: { path } } as const;
-    const answer = await this.#ask(request, signal);
+    const answer = await this.ask(request, signal);
     const names: string[] = JSON.parse(new TextDecoder().decode(answer.body));
     return names;
   }
@@ -134,7 +133,8 @@ export class PeerExecutor implements Executor {
     return peerEvents({ link: this.#link, clock, ...request, ...options });
   }
 
-  async #ask(
+  /** One question and its whole answer. Throws what the host said went wrong, or that it could not be asked. */
+  async ask(
     request: Omit<PeerRequest, "signal">,
     signal: AbortSignal | undefined,
     timeoutMs = peerRequestTimeoutMs,
@@ -150,12 +150,13 @@ export class PeerExecutor implements Executor {
       throw answeredError(this.hostId, response.status, new TextDecoder().decode(body));
     } catch (thrown) {
       signal?.throwIfAborted();
-      if (isAbort(thrown)) throw this.#lost(`no answer within ${timeoutMs} ms`);
-      throw thrown instanceof AppError ? thrown : this.#lost(messageOf(thrown));
+      if (isAbort(thrown)) throw this.lost(`no answer within ${timeoutMs} ms`);
+      throw thrown instanceof AppError ? thrown : this.lost(messageOf(thrown));
     }
   }
 
-  #lost(why: string): AppError {
+  /** What it means when the host is gone in the middle of something. */
+  lost(why: string): AppError {
     return new AppError("retryable", `host ${this.hostId}: ${why}`);
   }
 }

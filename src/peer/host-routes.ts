@@ -2,19 +2,19 @@
 // fences of plans first.
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
-import { hostFileBytesMax, peerCommandsMax, peerRequestBytesMax } from "../base/limits.ts";
+import { hostFileBytesMax, peerRequestBytesMax } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { Executor, FileOptions } from "../host/executor.ts";
 import { peerPaths, planOf, type RunRequest, receivedCommand } from "../host/peer-messages.ts";
-import { eventLines } from "./event-lines.ts";
 import {
   type InternalCall,
   type InternalHandler,
   type InternalRoutes,
+  nothing,
   parameter,
-  problem,
 } from "./internal-call.ts";
 import type { PlanFences } from "./plan-fences.ts";
+import type { RunningCalls } from "./running-calls.ts";
 
 export interface HostRoutesDeps {
   /** Of this host. */
@@ -22,18 +22,18 @@ export interface HostRoutesDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly fences: PlanFences;
+  readonly calls: RunningCalls;
 }
 
 /** The routes of src/host/peer.ts. */
 export function hostRoutes(deps: HostRoutesDeps): InternalRoutes {
   const { executor } = deps;
-  const commands = new RunningCommands(deps);
   const fenced = (handler: InternalHandler) => withFence(deps.fences, handler);
   return {
     [`GET ${peerPaths.ping}`]: () =>
       Response.json({ host_id: executor.hostId, now_ms: deps.clock.nowMs() }),
-    [`POST ${peerPaths.run}`]: fenced((call) => commands.run(call)),
-    [`DELETE ${peerPaths.run}/*`]: (call) => commands.cancel(call),
+    [`POST ${peerPaths.run}`]: fenced((call) => run(deps, call)),
+    [`DELETE ${peerPaths.run}/*`]: (call) => deps.calls.cancel(call),
     [`PUT ${peerPaths.file}`]: fenced((call) => put(executor, call)),
     [`GET ${peerPaths.file}`]: (call) => get(executor, call),
     [`GET ${peerPaths.stat}`]: (call) => stat(executor, call),
@@ -60,41 +60,18 @@ export function withFence(fences: PlanFences, handler: InternalHandler): Interna
   };
 }
 
-class RunningCommands {
-  readonly #deps: HostRoutesDeps;
-  readonly #running = new Map<string, AbortController>();
-
-  constructor(deps: HostRoutesDeps) {
-    this.#deps = deps;
-  }
-
-  async run(call: InternalCall): Promise<Response> {
-    const { executor, clock, log } = this.#deps;
-    if (this.#running.size >= peerCommandsMax) {
-      return problem(429, new AppError("retryable", "too many commands of other hosts run here"));
-    }
-    const { id, command, lines }: RunRequest = JSON.parse(await call.request.text());
-    log.debug("runs a command for another host", { caller: call.caller, command: command.label });
-    const cancelled = new AbortController();
-    this.#running.set(id, cancelled);
-    return eventLines(clock, call, async (say, gone) => {
-      try {
-        const result = await executor.run(receivedCommand(command), {
-          signal: AbortSignal.any([gone, cancelled.signal]),
-          ...(lines ? { onLine: (stream, line) => say({ event: "line", stream, line }) } : {}),
-        });
-        return { event: "result", result };
-      } finally {
-        this.#running.delete(id);
-      }
-    });
-  }
-
-  cancel(call: InternalCall): Response {
-    const id = call.url.pathname.split("/").at(-1) ?? "";
-    this.#running.get(id)?.abort(new DOMException("cancelled by the caller", "AbortError"));
-    return nothing();
-  }
+async function run(
+  { executor, calls, log }: HostRoutesDeps,
+  call: InternalCall,
+): Promise<Response> {
+  const { id, command, lines }: RunRequest = JSON.parse(await call.request.text());
+  log.debug("runs a command for another host", { caller: call.caller, command: command.label });
+  return calls.serve(call, id, async (say, signal) => {
+    const onLine = (stream: "stdout" | "stderr", line: string) =>
+      say({ event: "line", stream, line });
+    const options = lines ? { signal, onLine } : { signal };
+    return { event: "result", result: await executor.run(receivedCommand(command), options) };
+  });
 }
 
 async function put(executor: Executor, call: InternalCall): Promise<Response> {
@@ -125,8 +102,4 @@ function fileOptions(call: InternalCall): FileOptions {
   const owner = call.url.searchParams.get("owner");
   const { signal } = call.request;
   return owner === null ? { mode, signal } : { mode, owner, signal };
-}
-
-function nothing(): Response {
-  return new Response(null, { status: 204 });
 }

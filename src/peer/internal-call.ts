@@ -42,3 +42,8 @@ export function parameter({ url }: InternalCall, name: string): string {
   if (value !== null) return value;
   throw new AppError("terminal", `the request has no ${name}`);
 }
+
+/** Success that says no more. */
+export function nothing(): Response {
+  return new Response(null, { status: 204 });
+}

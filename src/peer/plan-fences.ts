@@ -6,7 +6,7 @@ import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { AppError } from "../base/errors.ts";
 import { planFencesMax } from "../base/limits.ts";
-import type { PlanMark } from "../host/peer-messages.ts";
+import type { PlanMark } from "../host/executor.ts";
 import { hasCode } from "../host/process.ts";
 
 const Fence = Type.Object({

@@ -122,6 +122,15 @@ export function deleteDatabaseRow(db: StoreDb, id: string): Query {
   return db.delete(databases).where(eq(databases.id, id)).toSQL();
 }
 
+/** When it was created, in milliseconds: tells it from an earlier one of the same id. */
+export async function databaseCreatedAt(db: StoreDb, id: string): Promise<number | undefined> {
+  const [row] = await db
+    .select({ createdAtMs: databases.createdAtMs })
+    .from(databases)
+    .where(eq(databases.id, id));
+  return row?.createdAtMs;
+}
+
 export async function databaseExists(db: StoreDb, id: string): Promise<boolean> {
   const rows = await db.select({ id: databases.id }).from(databases).where(eq(databases.id, id));
   return rows.length > 0;

@@ -1,23 +1,23 @@
 // Runs the driver suite against the driver in memory, detached processes of this machine, and units of
 // a modelled service manager; and what each of them promises beyond it.
 import { expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdtempSync, rmSync, statSync, truncateSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, rmSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
 import { seededRng } from "../../src/base/rng.ts";
-import { ownUid } from "../../src/host/account.ts";
 import { FakeHost } from "../../src/host/fake.ts";
-import { LocalExecutor } from "../../src/host/local.ts";
-import { listProcesses, readArguments, sendSignal } from "../../src/host/process.ts";
 import type { StepContext } from "../../src/orchestrator/driver.ts";
 import { FakeDriver } from "../../src/orchestrator/fake/driver.ts";
 import { driverByName, openDriver } from "../../src/orchestrator/registry.ts";
+import {
+  launcher,
+  openDetached,
+  postgresUser,
+  registryDeps,
+  until,
+} from "../support/detached-bench.ts";
 import { FakeSystemctl } from "../support/fake-systemctl.ts";
 import { type DriverBench, driverContract, fileOf, made, supervisionContract } from "./driver.ts";
-
-const launcher = [process.execPath, join(import.meta.dir, "../support/agents-process.ts")] as const;
-const postgresUser = ownUid() === 0 ? "postgres" : null;
 
 driverContract("fake", openFake);
 driverContract("detached processes", async () => openDetached());
@@ -183,17 +183,6 @@ test("the host decides which driver it has, unless it is told", async () => {
   expect(await shown(booted, "baremetal")).toBe("systemd limits=false survives=true");
 });
 
-function registryDeps({ executor }: StepContext) {
-  return { clock: systemClock, rng: seededRng(1), launcher, executor };
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  for (let attempt = 0; !condition(); attempt++) {
-    if (attempt > 1_000) throw new Error("it took too long");
-    await systemClock.sleep(10);
-  }
-}
-
 async function openFake(): Promise<DriverBench> {
   const driver = new FakeDriver();
   const host = new FakeHost("h1", systemClock);
@@ -218,52 +207,6 @@ async function openFake(): Promise<DriverBench> {
     exists: async (path) => driver.world.directories.has(`h1:${path}`),
     until,
     close: async () => undefined,
-  };
-}
-
-async function openDetached(): Promise<DriverBench> {
-  const root = mkdtempSync(join(tmpdir(), "pgherd-driver-"));
-  chmodSync(root, 0o755);
-  const executor = new LocalExecutor("h1", systemClock);
-  const context: StepContext = {
-    executor,
-    host: {
-      hostId: "h1",
-      dataDir: join(root, "lib"),
-      runDir: join(root, "run"),
-      instanceDir: join(root, "pg"),
-      postgresUser,
-    },
-    signal: new AbortController().signal,
-    log: () => undefined,
-  };
-  const driver = driverByName("detached", registryDeps(context), false);
-  if (!driver) throw new Error("no driver");
-  const find = (role: string) =>
-    listProcesses().find(({ pid, state }) => {
-      const argv = readArguments(pid);
-      return state !== "Z" && argv.at(-3) === role && argv.at(-1)?.startsWith(root);
-    });
-  const kill = async (role: string) => {
-    const found = find(role);
-    if (found) sendSignal(found.pid, "SIGKILL");
-    await until(() => find(role)?.pid !== found?.pid || !found);
-  };
-  return {
-    driver,
-    context,
-    identity: (role) => {
-      const found = find(role);
-      return found && `${found.pid}@${found.startTicks}`;
-    },
-    crash: kill,
-    exists: async (path) => existsSync(path),
-    until,
-    close: async () => {
-      await kill("keeper");
-      await kill("fencer");
-      rmSync(root, { recursive: true, force: true });
-    },
   };
 }
 

@@ -8,9 +8,9 @@ import { systemClock } from "../../src/base/clock.ts";
 import { uuidMaker } from "../../src/base/ids.ts";
 import { createLogger, LogLevels } from "../../src/base/log.ts";
 import { systemRng } from "../../src/base/rng.ts";
+import type { PlanMark } from "../../src/host/executor.ts";
 import { LocalExecutor } from "../../src/host/local.ts";
 import { PeerExecutor } from "../../src/host/peer.ts";
-import type { PlanMark } from "../../src/host/peer-messages.ts";
 import { peerLink } from "../../src/peer/client.ts";
 import {
   CREDENTIAL_FILES,
@@ -21,6 +21,7 @@ import { hostRoutes } from "../../src/peer/host-routes.ts";
 import type { InternalRoutes } from "../../src/peer/internal-call.ts";
 import { listenForPeers, type PeerListener } from "../../src/peer/listener.ts";
 import { PlanFences } from "../../src/peer/plan-fences.ts";
+import { RunningCalls } from "../../src/peer/running-calls.ts";
 import { type Authority, createAuthority } from "../../src/pki/authority.ts";
 
 const ids = uuidMaker(systemClock, systemRng);
@@ -67,16 +68,22 @@ export class PeerHost {
   static async start(
     authority: Authority,
     hostId: string,
-    options: { readonly port?: number; readonly routes?: InternalRoutes } = {},
+    options: { readonly calls?: RunningCalls; readonly routes?: InternalRoutes } = {},
   ): Promise<PeerHost> {
     const directory = mkdtempSync(join(tmpdir(), "pgherd-peer-"));
     const credentials = await issueFor(authority, hostId, directory);
     const fences = new PlanFences(join(directory, "plans.json"));
     const executor = new LocalExecutor(hostId, systemClock);
-    const deps = { executor, clock: systemClock, log: silentLog, fences };
+    const deps = {
+      executor,
+      clock: systemClock,
+      log: silentLog,
+      fences,
+      calls: options.calls ?? new RunningCalls(systemClock),
+    };
     const listener = await listenForPeers({
       hostname: "127.0.0.1",
-      port: options.port ?? 0,
+      port: 0,
       credentials,
       routes: { ...hostRoutes(deps), ...options.routes },
       log: silentLog,
