@@ -13,6 +13,7 @@ async function world() {
   const clock = new FakeClock();
   const store = await memoryStore(clock);
   const rng = seededRng(1);
+  let leader: string | undefined;
   const contender = (hostId: string, incarnation: string, through: Store = store): LeaseDeps => ({
     store: through,
     clock,
@@ -20,8 +21,12 @@ async function world() {
     log: silentLogger,
     hostId,
     incarnation,
+    leading: async () => leader === undefined || leader === hostId,
   });
-  return { clock, store, contender };
+  const lead = (hostId: string) => {
+    leader = hostId;
+  };
+  return { lead, clock, store, contender };
 }
 
 /** A lease that is being waited for. */
@@ -118,5 +123,29 @@ test("a holder that cannot renew gives up before another may take over", async (
     if (b.lease) expect(a.lease?.lost.aborted).toBe(true);
   }
   expect(b.lease?.epoch).toBe(2);
+  stop.abort();
+});
+
+test("only where the store is led the lease is taken, and it follows the leader", async () => {
+  const { clock, contender, lead } = await world();
+  const stop = new AbortController();
+  lead("b");
+  const a = waiting(contender("a", "1"), stop.signal);
+  await clock.advance(60_000);
+  expect(a.lease).toBeUndefined();
+  const b = waiting(contender("b", "1"), stop.signal);
+  await clock.advance(0);
+  expect(b.lease?.epoch).toBe(1);
+  lead("c");
+  await clock.advance(600);
+  lead("b");
+  await clock.advance(5_000);
+  expect(b.lease?.lost.aborted).toBe(false);
+  lead("a");
+  for (let n = 0; n < 4; n++) await clock.advance(500);
+  expect(b.lease?.lost.aborted).toBe(true);
+  await b.lease?.release();
+  await clock.advance(500);
+  expect(a.lease?.epoch).toBe(2);
   stop.abort();
 });

@@ -3,7 +3,12 @@
 import type { Clock } from "../base/clock.ts";
 import { isAbort, messageOf } from "../base/errors.ts";
 import type { Ids } from "../base/ids.ts";
-import { workerLeasePollMs, workerLeaseRenewMs, workerLeaseTtlMs } from "../base/limits.ts";
+import {
+  workerLeadershipPollMs,
+  workerLeasePollMs,
+  workerLeaseRenewMs,
+  workerLeaseTtlMs,
+} from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { Guard, Store } from "../store/store.ts";
 import {
@@ -25,7 +30,7 @@ export interface Lease {
   /** Must stand in every commit made under this lease. */
   readonly guard: Guard;
   /** Ends the term and lets another worker take over at once. */
-  release(): Promise<void>;
+  release(signal?: AbortSignal): Promise<void>;
 }
 
 export interface LeaseDeps {
@@ -37,7 +42,12 @@ export interface LeaseDeps {
   readonly hostId: string;
   /** Changes with every start of the server. The caller holds the lock of the data directory, so an older one is dead. */
   readonly incarnation: string;
+  /** Whether this host's member of the store leads: only there the worker works. Rejects when it cannot be asked. */
+  readonly leading: (signal: AbortSignal) => Promise<boolean>;
 }
+
+/** An election that ends where it began is no reason to stop everything. */
+const LEADERSHIP_DOUBTS_MAX = 3;
 
 /** Waits until this server holds the worker lease, then keeps it until it is lost, released or the signal aborts. */
 export async function acquireLease(deps: LeaseDeps, signal: AbortSignal): Promise<Lease> {
@@ -46,9 +56,10 @@ export async function acquireLease(deps: LeaseDeps, signal: AbortSignal): Promis
     signal.throwIfAborted();
     const startedMs = deps.clock.monotonicMs();
     try {
-      const row = await loadWorkerLease(deps.store);
-      if (!sameTerm(seen?.row, row)) seen = row && { row, sinceMs: startedMs };
-      if (mayTake(deps, seen, startedMs)) {
+      const leads = await deps.leading(signal);
+      const row = leads ? await loadWorkerLease(deps.store) : undefined;
+      if (!leads || !sameTerm(seen?.row, row)) seen = row && { row, sinceMs: startedMs };
+      if (leads && mayTake(deps, seen, startedMs)) {
         const taken = await take(deps, row, signal);
         if (taken) return holdLease(deps, taken, startedMs, signal);
       }
@@ -101,19 +112,21 @@ function holdLease(
 ): Lease {
   const term = new AbortController();
   const lost = AbortSignal.any([signal, term.signal]);
-  void renewUntilLost(deps, row, startedMs, lost).then((why) => {
+  const end = (why: string) => {
     if (!lost.aborted) deps.log.warn("worker lease lost", { epoch: row.epoch, why });
     term.abort(new DOMException(`worker lease lost: ${why}`, "AbortError"));
-  });
+  };
+  void renewUntilLost(deps, row, startedMs, lost).then(end);
+  void leadUntilLost(deps, lost).then(end);
   deps.log.info("worker lease taken", { epoch: row.epoch });
   return {
     epoch: row.epoch,
     lost,
     guard: epochGuard(deps.store.db, row.epoch),
-    async release() {
+    async release(signal) {
       term.abort(new DOMException("worker lease released", "AbortError"));
       const change = releaseWorkerLease(deps.store.db, row.epoch);
-      await deps.store.commit({ opId: deps.ids.uuid(), ...change });
+      await deps.store.commit({ opId: deps.ids.uuid(), ...change }, signal);
     },
   };
 }
@@ -141,4 +154,20 @@ async function renewUntilLost(
       deps.log.warn("could not renew the worker lease", { error: messageOf(error) });
     }
   }
+}
+
+/** Resolves with the reason when the store's leader is another host for good, or cannot be told for long. */
+async function leadUntilLost(deps: LeaseDeps, signal: AbortSignal): Promise<string> {
+  let doubts = 0;
+  while (doubts < LEADERSHIP_DOUBTS_MAX) {
+    try {
+      await deps.clock.sleep(workerLeadershipPollMs, signal);
+      doubts = (await deps.leading(signal)) ? 0 : doubts + 1;
+    } catch (error) {
+      if (signal.aborted) return "the worker ends";
+      doubts += 1;
+      deps.log.debug("could not ask who leads the store", { error: messageOf(error) });
+    }
+  }
+  return "the store's leader is elsewhere";
 }

@@ -42,7 +42,7 @@ export async function rotateCertificates(deps: RotateDeps, lease: Lease): Promis
 
 async function rotate(deps: RotateDeps, lease: Lease, resource: StoredResource): Promise<void> {
   const { store, clock, ids, log } = deps;
-  const executor = deps.executor(resource.hostId);
+  const executor = await deps.executor(resource.hostId);
   const instance = await loadInstance(store.db, resource.id);
   if (!executor || !instance?.config) return;
   const nowMs = clock.nowMs();

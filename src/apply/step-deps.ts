@@ -2,7 +2,7 @@
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import type { Ids } from "../base/ids.ts";
-import type { Executor, PlanMark } from "../host/executor.ts";
+import type { Executor, ExecutorOf } from "../host/executor.ts";
 import type { Driver, StepContext } from "../orchestrator/driver.ts";
 import { factsOf, type HostFacts } from "../plan/placement.ts";
 import type { HostRecord } from "../spec/host.ts";
@@ -17,7 +17,7 @@ import type { StepRun } from "./task-run.ts";
 /** How a keeper on some host reaches the store, and how much it logs. */
 export type KeeperAccess = Pick<
   KeeperFile,
-  "store_urls" | "store_username" | "store_password_file" | "log_level"
+  "store_urls" | "store_username" | "store_password_file" | "store_tls" | "log_level"
 >;
 
 export interface StepDeps {
@@ -27,9 +27,8 @@ export interface StepDeps {
   readonly sealer: Sealer;
   /** Driver of a host, by the `orchestrator` of its record. */
   readonly driver: (orchestrator: string) => Driver | undefined;
-  /** How to reach a host, on behalf of a plan; undefined = it cannot be reached from here. */
-  readonly executor: (hostId: string, plan?: PlanMark) => Executor | undefined;
-  readonly keeperAccess: (hostId: string) => KeeperAccess;
+  readonly executor: ExecutorOf;
+  readonly keeperAccess: (host: HostRecord) => KeeperAccess;
   readonly issuer: CertificateIssuer;
 }
 
@@ -62,7 +61,7 @@ export async function hostOf(run: StepRun, deps: StepDeps): Promise<StepHost> {
     throw new AppError("terminal", `host ${hostId} runs ${record.orchestrator}, unknown here`);
   }
   const plan = { databaseId, generation, epoch: run.epoch, createdAtMs: createdAtMs ?? 0 };
-  const executor = deps.executor(hostId, plan);
+  const executor = await deps.executor(hostId, plan);
   if (!executor) throw new AppError("retryable", `host ${hostId} cannot be reached`);
   const facts = factsOf(record);
   const context = { executor, host: facts, signal: run.signal, log: run.log };

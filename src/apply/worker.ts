@@ -9,6 +9,7 @@ import {
   taskSweepIntervalMs,
   workerDutyDelayMs,
   workerLeasePollMs,
+  workerReleaseTimeoutMs,
 } from "../base/limits.ts";
 import type { Rng } from "../base/rng.ts";
 import { type ActiveTask, listActiveTasks } from "../store/tasks.ts";
@@ -36,7 +37,7 @@ export function createWorker(
       while (!signal.aborted) {
         try {
           const lease = await acquireLease(deps, signal);
-          await serveTerm({ ...deps, lease, runStep }, signal);
+          await serveTerm({ ...deps, lease, runStep });
         } catch (error) {
           if (signal.aborted) return;
           deps.log.error("worker term ended", { error: messageOf(error) });
@@ -48,7 +49,7 @@ export function createWorker(
 }
 
 /** Everything that is done under one lease. Ends when the lease does. */
-async function serveTerm(deps: WorkerDeps & TaskRunDeps, signal: AbortSignal): Promise<void> {
+async function serveTerm(deps: WorkerDeps & TaskRunDeps): Promise<void> {
   const { lease } = deps;
   const tasks = new TaskLoop(deps);
   await Promise.all([
@@ -56,7 +57,9 @@ async function serveTerm(deps: WorkerDeps & TaskRunDeps, signal: AbortSignal): P
     repeat(deps, certificateCheckIntervalMs, lease.lost, () => rotateCertificates(deps, lease)),
     repeat(deps, pruneIntervalMs, lease.lost, () => prune(deps, lease)),
   ]);
-  if (signal.aborted) await lease.release().catch((error) => logRelease(deps, error));
+  // Nothing runs any more: whoever leads now need not wait until the lease runs out.
+  const bounded = deps.clock.deadline(workerReleaseTimeoutMs);
+  await lease.release(bounded).catch((error) => logRelease(deps, error));
 }
 
 function logRelease(deps: WorkerDeps, error: unknown): void {

@@ -51,7 +51,11 @@ export const workerLeaseTtlMs = 15_000;
 /** How often the holder renews it; it also stops this much before the end. */
 export const workerLeaseRenewMs = 4_000;
 /** How often a contender looks at it. */
-export const workerLeasePollMs = 1_000;
+export const workerLeasePollMs = 500;
+/** How often the holder looks whether its host still leads the store. */
+export const workerLeadershipPollMs = 500;
+/** Giving the lease back. */
+export const workerReleaseTimeoutMs = 2_000;
 /** Most tasks that run at once; each on another database. */
 export const taskConcurrencyMax = 64;
 /** How often the worker looks for tasks although nothing told it to. */
@@ -226,3 +230,19 @@ export const sshFileTimeoutMs = 300_000;
 export const sshAccountsKeptMs = 60_000;
 /** Most bytes of what a login shell prints by itself that are looked through. */
 export const sshPreambleBytesMax = 65_536;
+/** Validity of the certificate that hosts know each other by. */
+export const hostCertificateValidMs = 30 * 86_400_000;
+/** How often a host looks whether its certificate is due, and whether the cluster wants it replaced. */
+export const hostCertificateCheckMs = 10_000;
+/** One question to one node about the nodes of the store. */
+export const storeNodesTimeoutMs = 5_000;
+/** How often a host looks who the members are. */
+export const membersCheckMs = 2_000;
+/** One request of a joining host to one member. */
+export const joinRequestTimeoutMs = 15_000;
+/** Without a leader for this long, requests to the store fail at once instead of waiting for one. */
+export const storeLeaderlessMs = 4_000;
+/** A client of the store that left its preferred node goes back to it after this. */
+export const storeReturnMs = 30_000;
+/** Asking the own node of the store whether it leads. */
+export const storeLeadershipTimeoutMs = 1_000;

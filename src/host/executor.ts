@@ -54,3 +54,9 @@ export interface Executor {
   /** Names in a directory, sorted; empty when there is none. */
   list(path: string, signal?: AbortSignal): Promise<readonly string[]>;
 }
+
+/** Finds the way to a host, on behalf of a plan where there is one; undefined = there is none from here. */
+export type ExecutorOf = (
+  hostId: string,
+  plan?: PlanMark,
+) => Promise<Executor | undefined> | Executor | undefined;

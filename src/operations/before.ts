@@ -78,12 +78,12 @@ async function absentOn(
   host: HostRecord,
   instances: readonly ObservedInstance[],
 ): Promise<readonly string[]> {
-  const executor = runtime.executor(host.id);
   const driver = runtime.driver(host.orchestrator);
-  if (!executor || !driver) return [];
   const facts = factsOf(host);
   const signal = deps.clock.deadline(hostObservationTimeoutMs);
   try {
+    const executor = await runtime.executor(host.id);
+    if (!executor || !driver) return [];
     const seen = await driver.observe({ executor, host: facts, signal });
     const whole = new Set(
       seen

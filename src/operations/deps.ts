@@ -4,8 +4,9 @@ import type { Ids } from "../base/ids.ts";
 import type { Logger } from "../base/log.ts";
 import type { Rng } from "../base/rng.ts";
 import type { Secret } from "../base/secret.ts";
-import type { Executor } from "../host/executor.ts";
+import type { ExecutorOf } from "../host/executor.ts";
 import type { Driver } from "../orchestrator/driver.ts";
+import type { JoinOptionsRequest, JoinOptionsResponse } from "../spec/cluster.ts";
 import type { Sealer } from "../store/sealing.ts";
 import type { Store } from "../store/store.ts";
 import type { StatementParser } from "./statement-parser.ts";
@@ -15,12 +16,16 @@ export interface ClusterRuntime {
   readonly clusterId: string;
   readonly store: Store;
   readonly sealer: Sealer;
-  /** `PGEDGE-<64 hex>-<32 hex>`; constant for the life of the cluster. */
-  readonly joinToken: Secret;
+  /** `PGEDGE-<fingerprint of the CA>-<secret>` */
+  readonly joinTokenText: (secret: Secret) => Secret;
+  readonly newJoinToken: () => { readonly id: string; readonly secret: Secret };
+  /** Lets a host in; throws OperationError. */
+  readonly admit: (request: JoinOptionsRequest) => Promise<JoinOptionsResponse>;
+  /** Takes a host's member out of the store; nothing happens when it has none. */
+  readonly removeNode: (hostId: string) => Promise<void>;
   /** Driver of a host, by the `orchestrator` of its record; undefined = this build does not have it. */
   readonly driver: (orchestrator: string) => Driver | undefined;
-  /** How to reach a host; undefined = it cannot be reached from here. */
-  readonly executor: (hostId: string) => Executor | undefined;
+  readonly executor: ExecutorOf;
 }
 
 /** What init made. The recovery key is shown once and not kept. */
@@ -37,6 +42,13 @@ export interface OperationsDeps {
   readonly runtime: () => ClusterRuntime | undefined;
   /** Initialises the cluster on this host and starts everything `runtime` needs; throws AppError. Called at most once at a time. */
   readonly bootstrap: (clusterId: string) => Promise<Bootstrapped>;
+  /**
+   * Joins a cluster and starts everything `runtime` needs; throws OperationError and AppError. Called at
+   * most once at a time.
+   */
+  readonly join: (token: Secret, serverUrls: readonly string[]) => Promise<void>;
+  /** Whether this server joined with this token without anybody having been told. Tells it once. */
+  readonly joinedUnanswered: (token: Secret) => Promise<boolean>;
   /** Base URLs under which this server is reached by others. */
   readonly serverUrls: () => readonly string[];
   /** Why a text is not one SQL statement; null when it is. */

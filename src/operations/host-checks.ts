@@ -4,7 +4,7 @@ import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { hostValidationTimeoutMs } from "../base/limits.ts";
 import type { Diagnostic } from "../base/result.ts";
-import type { Executor } from "../host/executor.ts";
+import type { Executor, ExecutorOf } from "../host/executor.ts";
 
 /** What one host is asked. */
 export interface HostQuestions {
@@ -38,12 +38,12 @@ export interface HostAnswers {
 /** Asks all hosts at once; a host that does not answer in time is a problem of its own. */
 export async function askHosts(
   clock: Clock,
-  executorOf: (hostId: string) => Executor | undefined,
+  executorOf: ExecutorOf,
   questions: readonly HostQuestions[],
 ): Promise<HostAnswers> {
   const signal = clock.deadline(hostValidationTimeoutMs);
   const answers = await Promise.all(
-    questions.map((question) => askHost(executorOf(question.hostId), question, signal)),
+    questions.map((question) => askHost(executorOf, question, signal)),
   );
   return {
     problems: answers.flatMap(({ problems }) => problems),
@@ -58,18 +58,19 @@ interface Answer {
 }
 
 async function askHost(
-  executor: Executor | undefined,
+  executorOf: ExecutorOf,
   questions: HostQuestions,
   signal: AbortSignal,
 ): Promise<Answer> {
   const { hostId } = questions;
   const silent = (why: string): Answer => ({
     hostId,
-    problems: [{ path: "", code: "host_unreachable", message: `host ${hostId}: ${why}` }],
+    problems: [unreachable(questions, why)],
     listening: new Set(),
   });
-  if (!executor) return silent("cannot be reached from this server");
   try {
+    const executor = await executorOf(hostId);
+    if (!executor) return silent("cannot be reached from this server");
     const [listening, programs, directories] = await Promise.all([
       listeningPorts(executor, signal),
       Promise.all(questions.programs.map((asked) => checkProgram(executor, asked, signal))),
@@ -84,6 +85,16 @@ async function askHost(
   } catch (error) {
     return silent(signal.aborted ? "did not answer in time" : messageOf(error));
   }
+}
+
+/** One problem for the host, with every node that is to be on it. */
+function unreachable({ hostId, ports, programs, directories }: HostQuestions, why: string) {
+  const asked = [...ports, ...programs, ...directories].map(({ nodeName }) => nodeName);
+  const nodes = [...new Set(asked)].join(", ");
+  const place = why.startsWith(`host ${hostId}`) ? "" : `host ${hostId}: `;
+  const message = `${nodes}${nodes === "" ? "" : ": "}${place}${why}`;
+  const hint = "start the server of this host, or mend the connection to it";
+  return { path: "", code: "host_unreachable", message, hint };
 }
 
 function checkPort(

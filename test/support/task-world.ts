@@ -96,7 +96,10 @@ export class TaskWorld {
       clusterId: "cluster-1",
       store: this.store,
       sealer: createSealer(newClusterKey(seededRng(7)), seededRng(8)),
-      joinToken: new Secret(`PGEDGE-${"0".repeat(64)}-${"1".repeat(32)}`),
+      joinTokenText: (secret) => new Secret(`PGEDGE-${"0".repeat(64)}-${secret.reveal()}`),
+      newJoinToken: () => ({ id: "2".repeat(16), secret: new Secret("1".repeat(32)) }),
+      admit: async () => ({ sealed: "unused" }),
+      removeNode: async () => undefined,
       driver: (orchestrator) => (orchestrator === "fake" ? this.driver : undefined),
       executor: (hostId) => (hostId === "host-1" ? this.host : undefined),
     };
@@ -107,6 +110,8 @@ export class TaskWorld {
       log: silentLogger,
       runtime: () => this.#runtime,
       bootstrap: async () => ({ recoveryKey: new Secret("unused") }),
+      join: async () => undefined,
+      joinedUnanswered: async () => false,
       serverUrls: () => ["http://10.0.0.1:3000"],
       parseStatement: (sql) => (sql.includes("syntax error") ? "syntax error" : null),
     };
@@ -141,6 +146,7 @@ export class TaskWorld {
       sealer: this.#runtime.sealer,
       driver: this.#runtime.driver,
       executor: this.#runtime.executor,
+      leading: async () => true,
       issuer: this.#authority,
       keeperAccess: () => ({
         store_urls: ["http://127.0.0.1:4001"],
