@@ -1,5 +1,4 @@
 // The server of a host, put together: configuration, log, API, then the cluster behind it.
-import { existsSync } from "node:fs";
 import { must } from "./base/assert.ts";
 import { systemClock } from "./base/clock.ts";
 import { AppError, messageOf } from "./base/errors.ts";
@@ -7,6 +6,7 @@ import { uuidMaker } from "./base/ids.ts";
 import { createLogger, type Logger, LogLevels } from "./base/log.ts";
 import { backoffMs } from "./base/retry.ts";
 import { systemRng } from "./base/rng.ts";
+import type { Secret } from "./base/secret.ts";
 import { buildVersion } from "./base/version.ts";
 import { renderProblems } from "./config/print.ts";
 import type { Config } from "./config/schema.ts";
@@ -21,13 +21,15 @@ import { loadStatementParser, type StatementParser } from "./operations/statemen
 import { openDriver } from "./orchestrator/registry.ts";
 import {
   bootstrapCluster,
-  clusterKeyPath,
+  joinCluster,
+  joinedUnanswered,
   openCluster,
   type ServedCluster,
 } from "./server/cluster.ts";
 import { holdDataDirectory } from "./server/data-directory.ts";
 import type { ServerEnvironment } from "./server/environment.ts";
 import { launcher } from "./server/launcher.ts";
+import { isMember } from "./server/membership.ts";
 import { reloadOnHangUp, stopSignal } from "./server/signals.ts";
 import type { VersionInfo } from "./spec/version-info.ts";
 
@@ -72,7 +74,7 @@ class Server {
     this.#config = config;
     this.#log = log;
     this.#stopping = stopping;
-    this.#opening = existsSync(clusterKeyPath(config));
+    this.#opening = isMember(config.data_dir);
     this.#environment = this.#openEnvironment();
     // Whoever needs it gets its failure; until then it must not end the process.
     this.#environment.catch(() => undefined);
@@ -84,7 +86,7 @@ class Server {
     this.#listener = listener;
     try {
       const environment = await this.#environment;
-      this.#cluster = await this.#openCluster(environment);
+      this.#serve(await this.#openCluster(environment));
       this.#opening = false;
       this.#log.info(this.#cluster ? "serving" : "waiting for init", {
         clusterId: this.#cluster?.runtime.clusterId,
@@ -137,6 +139,8 @@ class Server {
       log: this.#log.component("operations"),
       runtime: () => this.#runtime(),
       bootstrap: (clusterId) => this.#bootstrap(clusterId),
+      join: (token, serverUrls) => this.#join(token, serverUrls),
+      joinedUnanswered: (token) => this.#joinedUnanswered(token),
       serverUrls: () => this.#serverUrls(),
       parseStatement: (sql) => must(this.#parser, "the statement parser")(sql),
     };
@@ -157,9 +161,34 @@ class Server {
     }
     const environment = await this.#environment;
     const made = await bootstrapCluster(environment, clusterId, this.#stopping);
-    this.#cluster = made.cluster;
+    this.#serve(made.cluster);
     this.#log.info("initialized", { clusterId: made.cluster.runtime.clusterId });
     return made;
+  }
+
+  async #join(token: Secret, serverUrls: readonly string[]): Promise<void> {
+    const environment = await this.#environment;
+    const cluster = await joinCluster(environment, { token, serverUrls }, this.#stopping);
+    this.#serve(cluster);
+    this.#log.info("joined", { clusterId: cluster.runtime.clusterId });
+    await joinedUnanswered(environment, token).then((membership) => membership?.answered());
+  }
+
+  async #joinedUnanswered(token: Secret): Promise<boolean> {
+    const membership = await joinedUnanswered(await this.#environment, token);
+    await membership?.answered();
+    return membership !== undefined;
+  }
+
+  /** Until the server stops, or the cluster no longer knows this host. */
+  #serve(cluster: ServedCluster | undefined): void {
+    this.#cluster = cluster;
+    cluster?.removed.addEventListener("abort", () => {
+      this.#cluster = undefined;
+      cluster.stop().catch((thrown: unknown) => {
+        this.#log.error("cannot end the work for the cluster", { error: messageOf(thrown) });
+      });
+    });
   }
 
   async #openEnvironment(): Promise<ServerEnvironment> {

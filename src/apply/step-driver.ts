@@ -66,7 +66,7 @@ async function keeperFile(run: StepRun, deps: StepDeps, host: StepHost): Promise
     host_id: inputs.host_id,
     layout: host.driver.layout(placement, host.facts),
     postgres_user: host.record.postgres_user,
-    ...deps.keeperAccess(inputs.host_id),
+    ...deps.keeperAccess(host.record),
   };
 }
 

@@ -59,6 +59,7 @@ function withDefaults(given: ReadonlyMap<string, Setting>, machine: Machine): re
     host_id: machine.hostname.split(".")[0]?.toLowerCase(),
     orchestrator: "baremetal",
     etcd_mode: "server",
+    witness: false,
     peer_addresses: addresses,
     client_addresses: addresses,
     stop_grace_period_seconds: 30,
@@ -66,6 +67,7 @@ function withDefaults(given: ReadonlyMap<string, Setting>, machine: Machine): re
     "http.port": 3000,
     "logging.level": "info",
     "logging.pretty": false,
+    "peer.port": 0,
     "store.http_port": 0,
     "store.raft_port": 0,
     "postgres.bin_dirs": [],
@@ -165,6 +167,9 @@ function meaningProblems(config: Config, machine: Machine): readonly Diagnostic[
     });
   }
   if (!isAddress(config.http.bind_addr)) add("http.bind_addr", "invalid_address", ADDRESS_RULE);
+  if (config.witness && config.etcd_mode === "client") {
+    add("witness", "no_vote", "a witness is there to vote: it needs `etcd_mode: server`");
+  }
   if (config.random_ports.min > config.random_ports.max) {
     add("random_ports.min", "out_of_range", "must not be more than random_ports.max");
   }

@@ -36,6 +36,13 @@ const Store = closed({
   raft_port: Type.Integer({ ...Port, description: "0 = chosen once, then kept." }),
 });
 
+const Peer = closed({
+  port: Type.Integer({
+    ...Port,
+    description: "Port for the other hosts of the cluster; 0 = chosen once, then kept.",
+  }),
+});
+
 const Postgres = closed({
   bin_dirs: Type.Array(Path, {
     description: "Directories with PostgreSQL's programs, beside those of the distribution.",
@@ -74,6 +81,9 @@ export const Config = closed({
     description:
       "`server`: this host has a member of the store. `client`: it uses those of others.",
   }),
+  witness: Type.Boolean({
+    description: "This host votes in the store and runs no databases.",
+  }),
   peer_addresses: Type.Array(Address, {
     minItems: 1,
     description: "Where other hosts reach this one.",
@@ -90,6 +100,7 @@ export const Config = closed({
   http: Http,
   logging: Logging,
   store: Store,
+  peer: Peer,
   postgres: Postgres,
   random_ports: RandomPorts,
 });

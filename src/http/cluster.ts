@@ -3,12 +3,15 @@ import { Type } from "@sinclair/typebox";
 import { closed } from "../spec/closed.ts";
 import {
   Cluster,
-  ClusterJoinOptions,
-  ClusterJoinRequest,
   ClusterJoinToken,
+  CreateJoinTokenRequest,
+  CreateJoinTokenResponse,
+  JoinOptionsRequest,
+  JoinOptionsResponse,
+  JoinTokenInfo,
+  ListJoinTokensResponse,
 } from "../spec/cluster.ts";
 import { type Endpoint, endpoint, type Method } from "./endpoint.ts";
-import { notInThisVersion } from "./not-yet.ts";
 
 const InitQuery = closed({
   cluster_id: Type.Optional(
@@ -35,8 +38,13 @@ export function clusterEndpoints(): readonly Endpoint[] {
       body: ClusterJoinToken,
       answers: { 204: null },
       errors: [400, 401, 409],
-      handle: () => notInThisVersion("joining a cluster"),
+      upgradeBody: withServerUrls,
+      handle: async ({ operations, body }) => {
+        await operations.joinCluster(body);
+        return new Response(null, { status: 204 });
+      },
     }),
+    ...tokenEndpoints(),
     endpoint({
       method: "GET",
       path: "/v1/cluster/join-token",
@@ -54,10 +62,10 @@ export function clusterEndpoints(): readonly Endpoint[] {
       tag: "Cluster",
       summary: "What a joining host needs to know",
       hidden: true,
-      body: ClusterJoinRequest,
-      answers: { 200: ClusterJoinOptions },
+      body: JoinOptionsRequest,
+      answers: { 200: JoinOptionsResponse },
       errors: [400, 401, 409],
-      handle: () => notInThisVersion("joining a cluster"),
+      handle: ({ operations, body }) => operations.admit(body),
     }),
     endpoint({
       method: "GET",
@@ -70,6 +78,52 @@ export function clusterEndpoints(): readonly Endpoint[] {
       handle: ({ operations }) => operations.getCluster(),
     }),
   ];
+}
+
+const TokenPath = closed({ token_id: Type.String({ pattern: "^[0-9a-f]{16}$" }) });
+
+function tokenEndpoints(): readonly Endpoint[] {
+  return [
+    endpoint({
+      method: "GET",
+      path: "/v1/cluster/join-tokens",
+      operationId: "list-join-tokens",
+      tag: "Cluster",
+      summary: "All join tokens, without their texts",
+      answers: { 200: ListJoinTokensResponse },
+      errors: [409],
+      handle: async ({ operations }) => ({ tokens: await operations.listJoinTokens() }),
+    }),
+    endpoint({
+      method: "POST",
+      path: "/v1/cluster/join-tokens",
+      operationId: "create-join-token",
+      tag: "Cluster",
+      summary: "Create a join token with a role and an end",
+      body: CreateJoinTokenRequest,
+      answers: { 200: CreateJoinTokenResponse },
+      errors: [400, 409],
+      handle: ({ operations, body }) => operations.createJoinToken(body),
+    }),
+    endpoint({
+      method: "DELETE",
+      path: "/v1/cluster/join-tokens/{token_id}",
+      operationId: "revoke-join-token",
+      tag: "Cluster",
+      summary: "Let nobody in with this token any more",
+      params: TokenPath,
+      answers: { 200: JoinTokenInfo },
+      errors: [400, 404, 409],
+      handle: ({ operations, params }) => operations.revokeJoinToken(params.token_id),
+    }),
+  ];
+}
+
+/** Older clients name one server in `server_url`. */
+function withServerUrls(body: unknown): unknown {
+  if (typeof body !== "object" || body === null || !("server_url" in body)) return body;
+  const { server_url: url, ...rest } = body;
+  return "server_urls" in rest ? rest : { ...rest, server_urls: [url] };
 }
 
 function initCluster(method: Method, operationId: string): Endpoint {

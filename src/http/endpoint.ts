@@ -74,6 +74,8 @@ export interface Definition<P extends TProperties, Q extends TProperties, B exte
   readonly params?: TObject<P>;
   readonly query?: TObject<Q>;
   readonly body?: B;
+  /** Turns a body as older clients send it into one of the schema, before that is checked. */
+  readonly upgradeBody?: (body: unknown) => unknown;
   /** A Response as it is; any other value becomes the JSON body of a 200. */
   readonly handle: (input: Input<P, Q, B>) => Promise<unknown>;
 }
@@ -86,8 +88,8 @@ export function endpoint<
   Q extends TProperties = Record<never, never>,
   B extends TSchema = TSchema,
 >(definition: Definition<P, Q, B>): Endpoint {
-  const { handle, params, query, body, ...rest } = definition;
-  const schemas = { params, query, body };
+  const { handle, params, query, body, upgradeBody, ...rest } = definition;
+  const schemas = { params, query, body, upgradeBody };
   return {
     streams: false,
     beforeInit: false,

@@ -13,6 +13,7 @@ export interface RequestSchemas<P extends TProperties, Q extends TProperties, B 
   readonly params: TObject<P> | undefined;
   readonly query: TObject<Q> | undefined;
   readonly body: B | undefined;
+  readonly upgradeBody?: ((body: unknown) => unknown) | undefined;
 }
 
 export interface ParsedRequest<P extends TProperties, Q extends TProperties, B extends TSchema> {
@@ -28,7 +29,8 @@ export async function parseRequest<P extends TProperties, Q extends TProperties,
   schemas: RequestSchemas<P, Q, B>,
 ): Promise<ParsedRequest<P, Q, B>> {
   const query = queryValues(schemas.query, new URL(request.url).searchParams);
-  const body = schemas.body ? await readJson(request) : undefined;
+  const sent = schemas.body ? await readJson(request) : undefined;
+  const body = schemas.upgradeBody ? schemas.upgradeBody(sent) : sent;
   const problems = [
     ...problemsOf(schemas.params, rawParams, "path"),
     ...query.problems,

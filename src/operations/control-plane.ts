@@ -5,6 +5,7 @@ import { deleteDatabase, planDelete } from "./delete-database.ts";
 import type { OperationsDeps } from "./deps.ts";
 import { followTaskLog } from "./follow-log.ts";
 import { createInitialiser, joinToken } from "./init-cluster.ts";
+import { createJoinToken, listJoinTokens, revokeToken } from "./join-tokens.ts";
 import { createDatabaseLister } from "./list-databases.ts";
 import type { Operations } from "./operations.ts";
 import {
@@ -18,6 +19,7 @@ import {
   taskLog,
 } from "./queries.ts";
 import { restartInstance } from "./restart-instance.ts";
+import { runtimeOf } from "./runtime.ts";
 import { startInstance } from "./start-instance.ts";
 import { stopInstance } from "./stop-instance.ts";
 import { planUpdate, updateDatabase } from "./update-database.ts";
@@ -28,8 +30,13 @@ export function createOperations(deps: OperationsDeps): Operations {
   return {
     initialised: () => deps.runtime() !== undefined,
     initCluster: (clusterId) => initialiser.init(clusterId),
+    joinCluster: (request) => initialiser.join(request),
+    admit: (request) => runtimeOf(deps).admit(request),
     getCluster: () => getCluster(deps),
-    joinToken: async () => joinToken(deps),
+    joinToken: () => joinToken(deps),
+    listJoinTokens: () => listJoinTokens(deps),
+    createJoinToken: (request) => createJoinToken(deps, request),
+    revokeJoinToken: (tokenId) => revokeToken(deps, tokenId),
     listHosts: () => listHosts(deps),
     getHost: (hostId) => getHost(deps, hostId),
     listDatabases,

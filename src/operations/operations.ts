@@ -1,6 +1,14 @@
 // Everything a user can ask of the control plane, one method per verb. The HTTP layer calls this and nothing else.
 
-import type { Cluster, ClusterJoinToken } from "../spec/cluster.ts";
+import type {
+  Cluster,
+  ClusterJoinToken,
+  CreateJoinTokenRequest,
+  CreateJoinTokenResponse,
+  JoinOptionsRequest,
+  JoinOptionsResponse,
+  JoinTokenInfo,
+} from "../spec/cluster.ts";
 import type {
   CreateDatabaseRequest,
   CreateDatabaseResponse,
@@ -42,8 +50,15 @@ export interface LogEvent {
 export interface Operations {
   initialised(): boolean;
   initCluster(clusterId?: string): Promise<ClusterJoinToken>;
+  /** Resolves when this server is a healthy member. */
+  joinCluster(request: ClusterJoinToken): Promise<void>;
+  /** Answers a host that joins. */
+  admit(request: JoinOptionsRequest): Promise<JoinOptionsResponse>;
   getCluster(): Promise<Cluster>;
   joinToken(): Promise<ClusterJoinToken>;
+  listJoinTokens(): Promise<readonly JoinTokenInfo[]>;
+  createJoinToken(request: CreateJoinTokenRequest): Promise<CreateJoinTokenResponse>;
+  revokeJoinToken(tokenId: string): Promise<JoinTokenInfo>;
   listHosts(): Promise<readonly Host[]>;
   getHost(hostId: string): Promise<Host>;
   listDatabases(): Promise<readonly DatabaseSummary[]>;

@@ -5,6 +5,7 @@ import type { Rng } from "../base/rng.ts";
 import { Secret } from "../base/secret.ts";
 import { fingerprintOf } from "./authority.ts";
 
+const ID_CHARS = 16;
 const TOKEN = /^PGEDGE-([0-9a-f]{64})-([0-9a-f]{32})$/;
 
 /** A new token: `PGEDGE-<SHA-256 of the CA certificate>-<128 random bits>`, in hexadecimal. */
@@ -22,4 +23,26 @@ export function joinTokenFingerprint(token: Secret): string | undefined {
 export function sameJoinToken(offered: Secret, expected: Secret): boolean {
   const digest = (token: Secret) => createHash("sha256").update(token.reveal()).digest();
   return timingSafeEqual(digest(offered), digest(expected));
+}
+
+/** What a token's text is made of. */
+export interface JoinTokenParts {
+  /** SHA-256 of the cluster's CA certificate. */
+  readonly fingerprint: string;
+  readonly secret: Secret;
+  /** Names the token without telling its secret. */
+  readonly id: string;
+}
+
+/** The parts, or undefined when it is no token. */
+export function parseJoinToken(token: Secret): JoinTokenParts | undefined {
+  const [, fingerprint, secret] = TOKEN.exec(token.reveal().trim()) ?? [];
+  if (fingerprint === undefined || secret === undefined) return undefined;
+  const id = createHash("sha256").update(secret).digest("hex").slice(0, ID_CHARS);
+  return { fingerprint, secret: new Secret(secret), id };
+}
+
+/** The text of a token of this CA with this secret. */
+export function joinTokenText(caCertificatePem: string, secret: Secret): Secret {
+  return new Secret(`PGEDGE-${fingerprintOf(caCertificatePem)}-${secret.reveal()}`);
 }

@@ -1,59 +1,58 @@
-// Everything that exists only in an initialised cluster: opened at start, or made by init.
+// How this host comes to serve a cluster: it made it, joined it, or was its member before.
 import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { createWorker } from "../apply/worker.ts";
 import { must } from "../base/assert.ts";
 import { AppError } from "../base/errors.ts";
-import { buildVersion } from "../base/version.ts";
+import type { Secret } from "../base/secret.ts";
 import type { Config } from "../config/schema.ts";
-import { type ConfiguredHost, HostReporter, observeHost } from "../observe/host-report.ts";
-import type { Bootstrapped, ClusterRuntime } from "../operations/deps.ts";
+import * as processes from "../host/process.ts";
+import type { Bootstrapped } from "../operations/deps.ts";
 import { createAuthority, loadAuthority } from "../pki/authority.ts";
-import { newJoinToken } from "../pki/join-token.ts";
-import {
-  type ClusterRecord,
-  insertCluster,
-  loadCluster,
-  noClusterGuard,
-} from "../store/cluster.ts";
+import { newJoinToken, parseJoinToken } from "../pki/join-token.ts";
+import { CA_KEY_PLACE, insertCluster, loadCluster, noClusterGuard } from "../store/cluster.ts";
 import {
   type ClusterKey,
   loadClusterKey,
   newClusterKey,
   saveClusterKey,
 } from "../store/cluster-key.ts";
-import { createSealer, type Sealer } from "../store/sealing.ts";
-import { type Background, startBackground } from "./background.ts";
+import { insertJoinToken } from "../store/join-tokens.ts";
+import { rqlitedPaths } from "../store/rqlited-files.ts";
+import { endProcess, findByDataDirectory } from "../store/rqlited-process.ts";
+import { createSealer } from "../store/sealing.ts";
 import type { ServerEnvironment } from "./environment.ts";
-import { type OpenedStore, openStore } from "./open-store.ts";
-import { ownFacts, superviseKeepers } from "./supervise-keepers.ts";
+import { HostCertificate } from "./host-certificate.ts";
+import { takeSeat } from "./join.ts";
+import { MembershipFile } from "./membership.ts";
+import { migrateStore, type OpenedStore, openStore } from "./open-store.ts";
+import { seatFor } from "./seat.ts";
+import { type Member, type ServedCluster, serve } from "./serve.ts";
 
-/** A cluster that this server serves. */
-export interface ServedCluster {
-  readonly runtime: ClusterRuntime;
-  /** Ends the work in progress, which the next server continues, and then the store. */
-  stop(): Promise<void>;
-}
+export type { ServedCluster } from "./serve.ts";
 
-/** The key's file is the mark of a host that was initialised, or whose init was cut short. */
 export function clusterKeyPath(config: Config): string {
   return join(config.data_dir, "cluster.key");
 }
 
-/** Opens the cluster of this data directory; undefined when init never succeeded here. */
+/** Opens the cluster that this host is a member of; undefined when it is none. */
 export async function openCluster(
   environment: ServerEnvironment,
   signal: AbortSignal,
 ): Promise<ServedCluster | undefined> {
-  const path = clusterKeyPath(environment.config);
-  if (!existsSync(path)) return undefined;
-  const sealer = createSealer(await loadClusterKey(path), environment.rng);
-  const opened = await openStore(environment, signal);
+  const { config, rng } = environment;
+  const membership = await MembershipFile.load(config.data_dir, rng);
+  if (membership?.content.phase !== "member") return undefined;
+  const secrets = await openSecrets(environment, membership);
+  const seat = await seatFor(environment, secrets, membership);
+  const opened = await openStore(
+    environment,
+    { ...secrets, ...seat, membership, until: "answering" },
+    signal,
+  );
   return orClose(opened, async () => {
-    const record = await loadCluster(opened.store.db, sealer);
-    if (record) return serve(environment, opened, sealer, record, signal);
-    await opened.rqlited.stop();
-    return undefined;
+    await membership.update({ own: { raft: opened.rqlited.raft, voter: seat.voter } });
+    return serve({ environment, membership, opened, ...secrets }, "again", signal);
   });
 }
 
@@ -66,50 +65,166 @@ export async function bootstrapCluster(
   clusterId: string,
   signal: AbortSignal,
 ): Promise<{ cluster: ServedCluster } & Bootstrapped> {
-  const key = await ensureKey(environment);
-  const sealer = createSealer(key, environment.rng);
-  const opened = await openStore(environment, signal);
+  const { membership, key } = await begin(environment, clusterId);
+  const secrets = await openSecrets(environment, membership);
+  const seat = { ...secrets, membership, voter: true, fresh: true, until: "ready" } as const;
+  const opened = await openStore(environment, seat, signal);
   return orClose(opened, async () => {
-    const { db } = opened.store;
-    if (!(await loadCluster(db, sealer))) {
-      const record = await newCluster(environment, clusterId);
-      const outcome = await opened.store.commit(
-        {
-          opId: environment.ids.uuid(),
-          guards: [noClusterGuard(db)],
-          statements: [insertCluster(db, sealer, record)],
-        },
-        signal,
-      );
-      if (!outcome.ok) throw new AppError("retryable", "another init was quicker");
-    }
-    const record = must(await loadCluster(db, sealer), "the cluster that was just made");
-    const cluster = await serve(environment, opened, sealer, record, signal);
+    await migrateStore(environment, opened, signal);
+    const { rqlited } = opened;
+    await writeCluster({ environment, opened, membership, ...secrets }, clusterId, signal);
+    const own = { raft: rqlited.raft, voter: true };
+    const { host_id: id } = environment.config;
+    await membership.update({
+      phase: "member",
+      cluster_id: clusterId,
+      own,
+      members: [{ id, url: rqlited.url, ...own }],
+    });
+    const cluster = await serve({ environment, membership, opened, ...secrets }, "first", signal);
     return { cluster, recoveryKey: key.recoveryText() };
   });
 }
 
-async function ensureKey(environment: ServerEnvironment): Promise<ClusterKey> {
-  const path = clusterKeyPath(environment.config);
-  if (existsSync(path)) return loadClusterKey(path);
-  const key = newClusterKey(environment.rng);
-  await saveClusterKey(path, key, environment.rng);
-  return key;
+/** Joins the cluster of the token; serves it then. Throws OperationError for what the members refuse. */
+export async function joinCluster(
+  environment: ServerEnvironment,
+  request: { readonly token: Secret; readonly serverUrls: readonly string[] },
+  signal: AbortSignal,
+): Promise<ServedCluster> {
+  const { membership, tokenId } = await takeSeat(environment, request.token, request.serverUrls);
+  const secrets = await openSecrets(environment, membership);
+  const others = membership.others(environment.config.host_id).map(({ raft }) => raft);
+  const seat = { voter: false, join: others, fresh: true, until: "ready" } as const;
+  const opened = await openStore(environment, { ...secrets, ...seat, membership }, signal);
+  return orClose(opened, async () => {
+    await migrateStore(environment, opened, signal);
+    await membership.update({
+      phase: "member",
+      unanswered_join: tokenId,
+      own: { raft: opened.rqlited.raft, voter: false },
+    });
+    try {
+      return await serve({ environment, membership, opened, ...secrets }, "first", signal);
+    } catch (thrown) {
+      await membership.update({ phase: "joining" });
+      throw thrown;
+    }
+  });
 }
 
-async function newCluster(
-  { clock, rng }: ServerEnvironment,
+/** Whether this host became a member by this token without anybody having been told. */
+export async function joinedUnanswered(
+  { config, rng }: Pick<ServerEnvironment, "config" | "rng">,
+  token: Secret,
+): Promise<MembershipFile | undefined> {
+  const membership = await MembershipFile.load(config.data_dir, rng);
+  const id = membership?.content.unanswered_join;
+  return id !== undefined && id === parseJoinToken(token)?.id ? membership : undefined;
+}
+
+/** Ends what runs of the store below the data directory. */
+export async function endStore({ config, clock }: ServerEnvironment): Promise<void> {
+  for (const identity of findByDataDirectory(processes, rqlitedPaths(config.data_dir).data)) {
+    await endProcess(identity, processes, clock);
+  }
+}
+
+/** Key, sealer, authority and certificate of a host that knows its cluster. */
+export type Secrets = Pick<Member, "key" | "sealer" | "authority" | "certificate">;
+
+async function openSecrets(
+  environment: ServerEnvironment,
+  membership: MembershipFile,
+): Promise<Secrets> {
+  const { config, clock, rng } = environment;
+  const key = await loadClusterKey(clusterKeyPath(config));
+  const sealer = createSealer(key, rng);
+  const { ca_certificate, ca_key } = membership.content;
+  const authority = await loadAuthority(ca_certificate, sealer.open(ca_key, CA_KEY_PLACE), rng);
+  const certificate = await HostCertificate.open({
+    dataDir: config.data_dir,
+    hostId: config.host_id,
+    addresses: config.peer_addresses,
+    authority,
+    clock,
+    rng,
+  });
+  return { key, sealer, authority, certificate };
+}
+
+/** The files of a new cluster, or those of an init that was cut short. */
+async function begin(
+  environment: ServerEnvironment,
   clusterId: string,
-): Promise<ClusterRecord> {
+): Promise<{ readonly membership: MembershipFile; readonly key: ClusterKey }> {
+  const { config, clock, rng } = environment;
+  const path = clusterKeyPath(config);
+  const known = await MembershipFile.load(config.data_dir, rng);
+  if (known?.content.phase === "initializing" && existsSync(path)) {
+    return { membership: known, key: await loadClusterKey(path) };
+  }
+  if (known) await forget(environment);
+  const key = existsSync(path) ? await loadClusterKey(path) : newClusterKey(rng);
+  if (!existsSync(path)) await saveClusterKey(path, key, rng);
+  const authority = await createAuthority(`pgherd ${clusterId}`, clock.nowMs(), rng);
+  const sealer = createSealer(key, rng);
+  const membership = await MembershipFile.create(config.data_dir, rng, {
+    phase: "initializing",
+    cluster_id: clusterId,
+    ca_certificate: authority.certificatePem,
+    ca_key: sealer.seal(authority.privateKeyPem, CA_KEY_PLACE),
+    registered: false,
+    clustered: false,
+    recovery: 0,
+    members: [],
+  });
+  return { membership, key };
+}
+
+/** What is left of a join that failed, or of a cluster that this host was removed from. */
+async function forget(environment: ServerEnvironment): Promise<void> {
+  const { config } = environment;
+  await endStore(environment);
+  await rm(rqlitedPaths(config.data_dir).directory, { recursive: true, force: true });
+  await rm(clusterKeyPath(config), { force: true });
+}
+
+async function writeCluster(member: Member, clusterId: string, signal: AbortSignal): Promise<void> {
+  const { environment, opened, membership, sealer, authority } = member;
+  const { clock, rng, ids } = environment;
+  const { db } = opened.store;
+  const present = await loadCluster(db, sealer);
+  if (present) return checkSame(present.caCertificatePem, membership);
   const nowMs = clock.nowMs();
-  const authority = await createAuthority(`pgherd ${clusterId}`, nowMs, rng);
-  return {
+  const joinToken = newJoinToken(authority.certificatePem, rng);
+  const { id, secret } = must(parseJoinToken(joinToken), "the parts of a new token");
+  const record = {
     id: clusterId,
     caCertificatePem: authority.certificatePem,
     caPrivateKeyPem: authority.privateKeyPem,
-    joinToken: newJoinToken(authority.certificatePem, rng),
+    joinToken,
     createdAtMs: nowMs,
   };
+  const times = { createdAtMs: nowMs, expiresAtMs: null, revokedAtMs: null };
+  const outcome = await opened.store.commit(
+    {
+      opId: ids.uuid(),
+      guards: [noClusterGuard(db)],
+      statements: [
+        insertCluster(db, sealer, record),
+        insertJoinToken(db, sealer, { record: { id, role: "voter", ...times }, secret }),
+      ],
+    },
+    signal,
+  );
+  if (!outcome.ok) throw new AppError("retryable", "another init was quicker");
+}
+
+function checkSame(caCertificate: string, membership: MembershipFile): void {
+  if (caCertificate.trim() === membership.content.ca_certificate.trim()) return;
+  const message = "the data directory holds the store of another cluster: move it away";
+  throw new AppError("terminal", message);
 }
 
 async function orClose<T>(opened: OpenedStore, open: () => Promise<T>): Promise<T> {
@@ -119,84 +234,4 @@ async function orClose<T>(opened: OpenedStore, open: () => Promise<T>): Promise<
     await opened.rqlited.stop();
     throw thrown;
   }
-}
-
-async function serve(
-  environment: ServerEnvironment,
-  { store, rqlited, keeperPasswordFile }: OpenedStore,
-  sealer: Sealer,
-  record: ClusterRecord,
-  signal: AbortSignal,
-): Promise<ServedCluster> {
-  const { config, clock, ids, rng, log, executor, driver } = environment;
-  const runtime: ClusterRuntime = {
-    clusterId: record.id,
-    store,
-    sealer,
-    joinToken: record.joinToken,
-    driver: (orchestrator) => (orchestrator === driver.id ? driver : undefined),
-    executor: (hostId) => (hostId === config.host_id ? executor : undefined),
-  };
-  const worker = createWorker({
-    ...runtime,
-    clock,
-    ids,
-    rng,
-    log: log.component("worker"),
-    hostId: config.host_id,
-    incarnation: ids.uuid(),
-    issuer: await loadAuthority(record.caCertificatePem, record.caPrivateKeyPem, rng),
-    keeperAccess: () => ({
-      store_urls: [rqlited.url],
-      store_username: rqlited.users.keeper.username,
-      store_password_file: keeperPasswordFile,
-      log_level: config.logging.component_levels.keeper ?? config.logging.level,
-    }),
-  });
-  const context = { executor, host: ownFacts(environment) };
-  const reporter = new HostReporter({
-    store,
-    clock,
-    ids,
-    log: log.component("host"),
-    driver,
-    context,
-  });
-  const host = await observeHost(configuredHost(config), config.postgres.bin_dirs, driver, {
-    executor,
-    signal,
-  });
-  await reporter.register(host, signal);
-  const background: Background = startBackground(
-    { clock, rng, log },
-    {
-      worker: (ending) => worker.run(ending),
-      keepers: (ending) => superviseKeepers(environment, ending),
-      report: (ending) => reporter.run(config.host_id, ending),
-    },
-  );
-  return {
-    runtime,
-    async stop() {
-      await background.stop();
-      await rqlited.stop();
-    },
-  };
-}
-
-/** What the configuration says of this host. */
-function configuredHost(config: Config): ConfiguredHost {
-  const { host_id: id, data_dir, run_dir, peer_addresses, client_addresses, etcd_mode } = config;
-  return {
-    id,
-    data_dir,
-    run_dir,
-    instance_dir: config.postgres.instance_dir,
-    postgres_user: config.postgres.user ?? null,
-    peer_addresses: [...peer_addresses],
-    client_addresses: [...client_addresses],
-    etcd_mode,
-    random_ports: { ...config.random_ports },
-    server_version: buildVersion.version,
-  };
 }

@@ -1,7 +1,7 @@
 // The cluster, and what hosts exchange when one joins.
 import { type Static, Type } from "@sinclair/typebox";
 import { closed, oneOf } from "./closed.ts";
-import { Identifier, Strings } from "./fields.ts";
+import { Identifier, Strings, Timestamp } from "./fields.ts";
 import { Host } from "./host.ts";
 
 export const ClusterStatus = closed({ state: oneOf(["available", "error"]) });
@@ -25,6 +25,53 @@ export const ClusterJoinToken = closed({
   ),
 });
 export type ClusterJoinToken = Static<typeof ClusterJoinToken>;
+
+export const JoinRole = oneOf(["voter", "non_voter"]);
+export type JoinRole = Static<typeof JoinRole>;
+
+/** A token as it is listed: without the text that lets a host in. */
+export const JoinTokenInfo = closed({
+  id: Type.String(),
+  role: JoinRole,
+  state: oneOf(["valid", "expired", "revoked"]),
+  created_at: Timestamp,
+  expires_at: Type.Optional(Timestamp),
+  revoked_at: Type.Optional(Timestamp),
+});
+export type JoinTokenInfo = Static<typeof JoinTokenInfo>;
+
+export const ListJoinTokensResponse = closed({ tokens: Type.Array(JoinTokenInfo) });
+export type ListJoinTokensResponse = Static<typeof ListJoinTokensResponse>;
+
+export const CreateJoinTokenRequest = closed({
+  role: Type.Optional(JoinRole),
+  expires_in_seconds: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 31_536_000, description: "Absent = it never expires." }),
+  ),
+});
+export type CreateJoinTokenRequest = Static<typeof CreateJoinTokenRequest>;
+
+export const CreateJoinTokenResponse = closed({
+  id: Type.String(),
+  token: Type.String({ description: "Only in this answer." }),
+  server_urls: Strings,
+  role: JoinRole,
+  expires_at: Type.Optional(Timestamp),
+});
+export type CreateJoinTokenResponse = Static<typeof CreateJoinTokenResponse>;
+
+/** What a joining host sends to a member. Everything but its name is sealed under the token's secret. */
+export const JoinOptionsRequest = closed({
+  token_id: Type.String({ pattern: "^[0-9a-f]{16}$" }),
+  host_id: Identifier,
+  nonce: Type.String({ pattern: "^[0-9a-f]{32}$" }),
+  sealed: Type.String({ minLength: 1, maxLength: 65_536 }),
+});
+export type JoinOptionsRequest = Static<typeof JoinOptionsRequest>;
+
+/** What the member answers, sealed under the same secret. */
+export const JoinOptionsResponse = closed({ sealed: Type.String() });
+export type JoinOptionsResponse = Static<typeof JoinOptionsResponse>;
 
 export const ClusterJoinRequest = closed({
   token: Type.String({ pattern: "^PGEDGE-[\\w]{64}-[\\w]{32}$" }),

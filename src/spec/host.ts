@@ -60,6 +60,17 @@ export const Installation = closed({
 });
 export type Installation = Static<typeof Installation>;
 
+/** A host's member of the store. */
+export const StoreMember = closed({
+  /** Base URL of its HTTP interface. */
+  url: Type.String(),
+  /** `host:port` */
+  raft: Type.String(),
+  /** Counts for the quorum; others only follow. */
+  voter: Type.Boolean(),
+});
+export type StoreMember = Static<typeof StoreMember>;
+
 /** What a server says about its own host; stored, never sent to users as it is. */
 export const HostRecord = closed({
   id: Identifier,
@@ -84,5 +95,11 @@ export const HostRecord = closed({
   /** Range of ports given where a spec asks for port 0; both ends included. */
   random_ports: closed({ min: Type.Integer(), max: Type.Integer() }),
   server_version: Type.String(),
+  /** Port of its server's internal listener. Absent where the host has no server, or never joined others. */
+  peer_port: Type.Optional(Type.Integer()),
+  /** Absent where the host has no server. */
+  store: Type.Optional(StoreMember),
+  /** Votes and runs no databases. */
+  witness: Type.Optional(Type.Boolean()),
 });
 export type HostRecord = Static<typeof HostRecord>;

@@ -61,6 +61,12 @@ export interface KeeperFile {
   readonly store_urls: readonly string[];
   readonly store_username: string;
   readonly store_password_file: string;
+  /** For https URLs. The files are renewed in place. */
+  readonly store_tls?: {
+    readonly ca_file: string;
+    readonly cert_file: string;
+    readonly key_file: string;
+  };
   readonly log_level: string;
 }
 

@@ -71,6 +71,14 @@ export async function isNode(
   return status === 200;
 }
 
+/** Whether this node leads its cluster. Throws when it does not tell in time. */
+export async function isLeader(node: NodeAccess, signal: AbortSignal): Promise<boolean> {
+  const response = await ask(node, "/status?key=store.raft.state", signal);
+  const text = await response.text();
+  if (response.ok) return text.replaceAll('"', "").trim() === "Leader";
+  throw new StoreError("unavailable", `the store answered ${response.status} to who leads`);
+}
+
 /** Whether peers are really verified under mutual TLS: older releases only say so. */
 export function verifiesPeers(version: string): boolean {
   const [major = 0, minor = 0, patch = 0] = (/^v?(\d+)\.(\d+)\.(\d+)/.exec(version) ?? [])

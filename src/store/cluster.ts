@@ -16,7 +16,8 @@ export interface ClusterRecord {
 }
 
 const SINGLETON = 1;
-const CA_KEY = "cluster/ca_key";
+/** What the private key of the authority is sealed for. */
+export const CA_KEY_PLACE = "cluster/ca_key";
 const JOIN_TOKEN = "cluster/join_token";
 
 /** The cluster, or undefined while init has not succeeded. Throws when its secrets cannot be opened. */
@@ -26,7 +27,7 @@ export async function loadCluster(db: StoreDb, sealer: Sealer): Promise<ClusterR
   return {
     id: row.id,
     caCertificatePem: row.caCertificate,
-    caPrivateKeyPem: sealer.open(row.caKey, CA_KEY),
+    caPrivateKeyPem: sealer.open(row.caKey, CA_KEY_PLACE),
     joinToken: sealer.open(row.joinToken, JOIN_TOKEN),
     createdAtMs: row.createdAtMs,
   };
@@ -40,7 +41,7 @@ export function insertCluster(db: StoreDb, sealer: Sealer, record: ClusterRecord
       singleton: SINGLETON,
       id: record.id,
       caCertificate: record.caCertificatePem,
-      caKey: sealer.seal(record.caPrivateKeyPem, CA_KEY),
+      caKey: sealer.seal(record.caPrivateKeyPem, CA_KEY_PLACE),
       joinToken: sealer.seal(record.joinToken, JOIN_TOKEN),
       createdAtMs: record.createdAtMs,
     })

@@ -42,5 +42,15 @@ export const migrations: readonly Migration[] = [
       "INSERT INTO worker_lease (singleton, epoch, seq, holder, incarnation, ttl_ms) VALUES (1, 0, 0, '', '', 0)",
       "CREATE TABLE idempotency_keys (\n  key TEXT PRIMARY KEY NOT NULL,\n  request_hash TEXT NOT NULL,\n  response TEXT NOT NULL,\n  at_ms INTEGER NOT NULL\n) STRICT"
     ]
+  },
+  {
+    "index": 2,
+    "name": "membership",
+    "breaking": false,
+    "sha256": "80813cb8242345df867c126ed54d294cd5f55792d792750eb5381ee2b2327136",
+    "statements": [
+      "CREATE TABLE join_tokens (\n  id TEXT PRIMARY KEY NOT NULL,\n  secret TEXT NOT NULL,\n  role TEXT NOT NULL CHECK (role IN ('voter', 'non_voter')),\n  expires_at_ms INTEGER,\n  revoked_at_ms INTEGER,\n  created_at_ms INTEGER NOT NULL\n) STRICT",
+      "CREATE TABLE cluster_settings (\n  name TEXT PRIMARY KEY NOT NULL,\n  value INTEGER NOT NULL\n) STRICT"
+    ]
   }
 ];

@@ -85,13 +85,35 @@ export class Supervisor {
     return adopted !== undefined;
   }
 
-  /** Ends it, does what may be done only then, and starts it with the new command line. */
+  /**
+   * Ends it, does what may be done only then, and starts it with the new command line. When that cannot be
+   * done, the old one is started again. It is supervised in any case; throws when it is not ready in time.
+   */
   async replace(argv: readonly string[], between: () => Promise<void>): Promise<void> {
     await this.stop();
     this.#ending = new AbortController();
-    this.#target = { ...this.#target, argv };
-    await between();
-    await this.begin(undefined, { fresh: true, until: "ready" }, undefined);
+    try {
+      await between();
+      this.#target = { ...this.#target, argv };
+    } finally {
+      const running = await this.#start();
+      this.#running = running;
+      this.#loops = Promise.all([this.#keepRunning(running), this.#keepLogSmall()]);
+    }
+    await this.#untilReady();
+  }
+
+  /** Whichever process it is by then. */
+  async #untilReady(): Promise<void> {
+    const { clock } = this.#deps;
+    const deadline = clock.deadline(rqlitedStartTimeoutMs, this.#ending.signal);
+    while (!(await isNode("ready", this.#target.node, deadline))) {
+      if (deadline.aborted) {
+        const end = await tail(this.#target.paths.log);
+        throw new AppError("retryable", `rqlited: not ready after its restart: ${end}`);
+      }
+      await clock.sleep(READY_POLL_MS);
+    }
   }
 
   async release(): Promise<void> {

@@ -2,7 +2,9 @@
 // finds, when that is the same version with the same arguments and answers; else it is replaced.
 import { mkdir } from "node:fs/promises";
 import { AppError } from "../base/errors.ts";
+import { storeRequestTimeoutMs } from "../base/limits.ts";
 import {
+  isLeader,
   type NodeAccess,
   probeCapabilities,
   type RqliteCapabilities,
@@ -77,6 +79,8 @@ export interface Rqlited {
   readonly adopted: boolean;
   /** The process that runs now, or undefined between an end and the next start. */
   identity(): ProcessIdentity | undefined;
+  /** Whether it leads now; throws when it does not answer in time. */
+  leads(signal: AbortSignal): Promise<boolean>;
   /** Ends it, does what may be done only then, starts it changed, and waits until it is ready. */
   restart(change: RqlitedChange, between?: () => Promise<void>): Promise<void>;
   /** Ends supervision and leaves it running, for a server that only restarts. */
@@ -142,6 +146,7 @@ export async function superviseRqlited(
     capabilities,
     adopted,
     identity: () => supervisor.identity(),
+    leads: (leadSignal) => isLeader(node, deps.clock.deadline(storeRequestTimeoutMs, leadSignal)),
     restart: (change, between = async () => undefined) =>
       supervisor.replace(commandLine({ ...options, ...change }), between),
     release: () => supervisor.release(),

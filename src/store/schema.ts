@@ -1,6 +1,7 @@
 // All tables of the store. Times are milliseconds made by the caller; ids are made by the caller;
 // nothing is deleted by cascade. Every field has one writer, named at the table.
 import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import type { JoinRole } from "../spec/cluster.ts";
 import type { DatabaseState } from "../spec/database.ts";
 import type { InstanceState } from "../spec/instance.ts";
 import type { TaskScope, TaskStatus, TaskType } from "../spec/task.ts";
@@ -206,4 +207,21 @@ export const idempotencyKeys = sqliteTable("idempotency_keys", {
   requestHash: text("request_hash").notNull(),
   response: text("response").notNull(),
   atMs: integer("at_ms").notNull(),
+});
+
+/** Tokens with which hosts join. `secret` is sealed with the cluster key. Written by operations. */
+export const joinTokens = sqliteTable("join_tokens", {
+  id: text("id").primaryKey(),
+  secret: text("secret").notNull(),
+  role: text("role").$type<JoinRole>().notNull(),
+  /** null = never. */
+  expiresAtMs: integer("expires_at_ms"),
+  revokedAtMs: integer("revoked_at_ms"),
+  createdAtMs: integer("created_at_ms").notNull(),
+});
+
+/** Numbers that concern the whole cluster, by name; each grows only. */
+export const clusterSettings = sqliteTable("cluster_settings", {
+  name: text("name").primaryKey(),
+  value: integer("value").notNull(),
 });

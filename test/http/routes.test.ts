@@ -320,17 +320,7 @@ describe("what this version does not have", () => {
       repository: { type: "posix" },
     },
   };
-  const token = `PGEDGE-${"a".repeat(64)}-${"b".repeat(32)}`;
-  const joinRequest = {
-    token,
-    host_id: "h2",
-    addresses: ["10.0.0.2"],
-    embedded_etcd_enabled: true,
-  };
-
   test.each([
-    ["POST", "/v1/cluster/join", { token, server_urls: ["http://h1:3000"] }],
-    ["POST", "/v1/internal/cluster/join-options", joinRequest],
     ["DELETE", "/v1/hosts/h1?force=true", undefined],
     ["POST", "/v1/databases/shop/upgrade", { image: "postgres:17" }],
     ["POST", "/v1/databases/shop/restore", restore],

@@ -4,7 +4,14 @@ import { type Clock, rfc3339 } from "../../src/base/clock.ts";
 import type { Ids } from "../../src/base/ids.ts";
 import { OperationError } from "../../src/operations/errors.ts";
 import type { LogEvent, LogPage, Operations, TaskPage } from "../../src/operations/operations.ts";
-import type { ClusterJoinToken } from "../../src/spec/cluster.ts";
+import type {
+  ClusterJoinToken,
+  CreateJoinTokenRequest,
+  CreateJoinTokenResponse,
+  JoinOptionsRequest,
+  JoinOptionsResponse,
+  JoinTokenInfo,
+} from "../../src/spec/cluster.ts";
 import type {
   CreateDatabaseRequest,
   Database,
@@ -48,6 +55,30 @@ export class FakeOperations implements Operations {
     }
     this.#clusterId = clusterId ?? this.#ids.uuid();
     return this.joinToken();
+  }
+
+  async joinCluster(_request: ClusterJoinToken): Promise<void> {
+    if (this.#clusterId !== undefined) {
+      throw new OperationError("cluster_already_initialized", "the cluster is initialized already");
+    }
+    this.#clusterId = "joined";
+  }
+
+  async admit(_request: JoinOptionsRequest): Promise<JoinOptionsResponse> {
+    throw new OperationError("invalid_join_token", "the join token is not valid");
+  }
+
+  async listJoinTokens(): Promise<readonly JoinTokenInfo[]> {
+    return [{ id: "0".repeat(16), role: "voter", state: "valid", created_at: this.#now() }];
+  }
+
+  async createJoinToken(request: CreateJoinTokenRequest): Promise<CreateJoinTokenResponse> {
+    const role = request.role ?? "voter";
+    return { id: "1".repeat(16), token: TOKEN, server_urls: ["http://127.0.0.1:3000"], role };
+  }
+
+  async revokeJoinToken(tokenId: string): Promise<JoinTokenInfo> {
+    throw new OperationError("not_found", `join token ${tokenId} does not exist`);
   }
 
   async getCluster() {

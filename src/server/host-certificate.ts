@@ -1,0 +1,127 @@
+// The certificate by which this host is known to the others: issued by the cluster's authority, which every
+// host can use, written where rqlited and the keepers find it, and renewed before it ends.
+import { X509Certificate } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import { hostCertificateValidMs } from "../base/limits.ts";
+import type { Rng } from "../base/rng.ts";
+import { type Authority, renewAfter } from "../pki/authority.ts";
+import type { RqliteTls } from "../store/rqlite.ts";
+import { replaceFile } from "../store/rqlited-binary.ts";
+import type { CertificateFiles } from "../store/rqlited-process.ts";
+
+/** Where the files of a host are, below its server's data directory. */
+export function hostCertificateFiles(dataDir: string): CertificateFiles {
+  const directory = join(dataDir, "certificates");
+  return {
+    ca: join(directory, "ca.crt"),
+    certificate: join(directory, "host.crt"),
+    key: join(directory, "host.key"),
+  };
+}
+
+export interface HostCertificateDeps {
+  readonly dataDir: string;
+  readonly hostId: string;
+  /** Under which others reach this host; this host itself reaches it as localhost too. */
+  readonly addresses: readonly string[];
+  readonly authority: Authority;
+  readonly clock: Clock;
+  readonly rng: Rng;
+}
+
+export class HostCertificate {
+  readonly files: CertificateFiles;
+  readonly #deps: HostCertificateDeps;
+  #tls: RqliteTls;
+
+  private constructor(deps: HostCertificateDeps, files: CertificateFiles, tls: RqliteTls) {
+    this.#deps = deps;
+    this.files = files;
+    this.#tls = tls;
+  }
+
+  /** The certificate on disk, or a new one when there is none that will do. */
+  static async open(deps: HostCertificateDeps): Promise<HostCertificate> {
+    const files = hostCertificateFiles(deps.dataDir);
+    const known = readTls(files);
+    if (known && isGood(known, deps)) return new HostCertificate(deps, files, known);
+    return new HostCertificate(deps, files, await issue(deps, files));
+  }
+
+  /** What clients of this host present. */
+  tls(): RqliteTls {
+    return this.#tls;
+  }
+
+  /** When it was issued and when it ends, wall clock, milliseconds. */
+  times(): { readonly issuedAtMs: number; readonly notAfterMs: number } {
+    const { validFromDate, validToDate } = new X509Certificate(this.#tls.cert);
+    return { issuedAtMs: validFromDate.getTime(), notAfterMs: validToDate.getTime() };
+  }
+
+  /** Replaces it when it is due, or was issued before the given time; true when it did. */
+  async renew(issuedBeforeMs: number): Promise<boolean> {
+    if (isGood(this.#tls, this.#deps) && this.times().issuedAtMs >= issuedBeforeMs) return false;
+    this.#tls = await issue(this.#deps, this.files);
+    return true;
+  }
+}
+
+function readTls(files: CertificateFiles): RqliteTls | undefined {
+  if (!Object.values(files).every((path) => existsSync(path))) return undefined;
+  const text = (path: string) => readFileSync(path, "utf8");
+  return { ca: text(files.ca), cert: text(files.certificate), key: text(files.key) };
+}
+
+/** Of this authority, for this host at its addresses, and not soon at its end. */
+function isGood(tls: RqliteTls, deps: HostCertificateDeps): boolean {
+  try {
+    const certificate = new X509Certificate(tls.cert);
+    const signer = new X509Certificate(deps.authority.certificatePem);
+    return (
+      tls.ca.trim() === deps.authority.certificatePem.trim() &&
+      certificate.verify(signer.publicKey) &&
+      certificate.subject === `CN=${deps.hostId}` &&
+      namesOf(deps).every(
+        (name) =>
+          certificate.checkIP(name) !== undefined || certificate.checkHost(name) !== undefined,
+      ) &&
+      deps.clock.nowMs() < renewAfter(tls.cert)
+    );
+  } catch (thrown) {
+    // A damaged file is replaced.
+    if (thrown instanceof Error) return false;
+    throw thrown;
+  }
+}
+
+async function issue(deps: HostCertificateDeps, files: CertificateFiles): Promise<RqliteTls> {
+  const { authority, clock, rng, hostId } = deps;
+  const issued = await authority.issue(
+    {
+      purpose: "peer",
+      commonName: hostId,
+      addresses: namesOf(deps),
+      validMs: hostCertificateValidMs,
+    },
+    clock.nowMs(),
+  );
+  const tls = {
+    ca: authority.certificatePem,
+    cert: issued.certificatePem,
+    key: issued.privateKeyPem.reveal(),
+  };
+  await mkdir(join(deps.dataDir, "certificates"), { recursive: true, mode: 0o700 });
+  await replaceFile(files.ca, tls.ca, { mode: 0o600, rng });
+  // The key first: who reads in between has two that do not fit, and reads again.
+  await replaceFile(files.key, tls.key, { mode: 0o600, rng });
+  await replaceFile(files.certificate, tls.cert, { mode: 0o600, rng });
+  return tls;
+}
+
+function namesOf({ addresses }: HostCertificateDeps): readonly string[] {
+  return [...new Set([...addresses, "127.0.0.1", "::1", "localhost"])];
+}

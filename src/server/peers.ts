@@ -1,0 +1,135 @@
+// This host among the others: what they may ask of it, and how it reaches them.
+import { join } from "node:path";
+import { must } from "../base/assert.ts";
+import { messageOf } from "../base/errors.ts";
+import type { Executor, ExecutorOf, PlanMark } from "../host/executor.ts";
+import { PeerExecutor } from "../host/peer.ts";
+import { ByServerDriver } from "../orchestrator/by-server.ts";
+import type { Driver } from "../orchestrator/driver.ts";
+import { driverByName } from "../orchestrator/registry.ts";
+import { peerLink } from "../peer/client.ts";
+import { LiveCredentials } from "../peer/credentials.ts";
+import { driverRoutes } from "../peer/driver-routes.ts";
+import { hostRoutes } from "../peer/host-routes.ts";
+import type { InternalRoutes } from "../peer/internal-call.ts";
+import { listenForPeers, type PeerListener, type PeerListenerOptions } from "../peer/listener.ts";
+import { PlanFences } from "../peer/plan-fences.ts";
+import { RunningCalls } from "../peer/running-calls.ts";
+import type { HostRecord } from "../spec/host.ts";
+import { listHosts } from "../store/hosts.ts";
+import { replaceFile } from "../store/rqlited-binary.ts";
+import type { Store } from "../store/store.ts";
+import type { Work } from "./background.ts";
+import type { ServerEnvironment } from "./environment.ts";
+import { launcher } from "./launcher.ts";
+import { ownFacts } from "./supervise-keepers.ts";
+
+export interface Peers {
+  /** Of the internal listener. */
+  readonly port: number;
+  readonly executor: ExecutorOf;
+  /** By the `orchestrator` of a host's record. */
+  readonly driver: (orchestrator: string) => Driver | undefined;
+  /** Follows the renewals of this host's certificate. */
+  readonly follow: Work;
+  stop(): Promise<void>;
+}
+
+export interface PeersOptions {
+  readonly environment: ServerEnvironment;
+  readonly store: Store;
+  /** Holds the files of this host's certificate. */
+  readonly certificates: string;
+  /** Reaches hosts that have no server of their own. */
+  readonly otherwise?: (host: HostRecord, plan?: PlanMark) => Promise<Executor | undefined>;
+}
+
+/** Listens for the other hosts. Rejects with an AppError when the address cannot be bound. */
+export async function openPeers(options: PeersOptions): Promise<Peers> {
+  const { environment, certificates } = options;
+  const log = environment.log.component("peers");
+  const credentials = new LiveCredentials(certificates);
+  const listener = await listen(environment, {
+    hostname: must(environment.config.peer_addresses[0], "an address of this host"),
+    credentials: credentials.current(),
+    routes: routesOf(environment),
+    log,
+  });
+  log.info("listening for other hosts", { port: listener.port });
+  return {
+    port: listener.port,
+    executor: executors(options, credentials),
+    driver: drivers(environment),
+    follow: (signal) =>
+      credentials.watch({ clock: environment.clock, log }, (next) => listener.renew(next), signal),
+    stop: () => listener.stop(),
+  };
+}
+
+function routesOf(environment: ServerEnvironment): InternalRoutes {
+  const { executor, clock, config, driver } = environment;
+  const shared = {
+    executor,
+    clock,
+    log: environment.log.component("peers"),
+    calls: new RunningCalls(clock),
+    fences: new PlanFences(join(config.data_dir, "plans.json")),
+  };
+  return {
+    ...hostRoutes(shared),
+    ...driverRoutes({ ...shared, driver, facts: ownFacts(environment) }),
+  };
+}
+
+/** The port of the configuration, or the one it had before; another one only where that is taken. */
+async function listen(
+  { config, rng }: ServerEnvironment,
+  options: Omit<PeerListenerOptions, "port">,
+): Promise<PeerListener> {
+  const path = join(config.data_dir, "peer-port");
+  const wanted = config.peer.port;
+  if (wanted !== 0) return listenForPeers({ ...options, port: wanted });
+  const file = Bun.file(path);
+  const known = (await file.exists()) ? Number.parseInt(await file.text(), 10) : 0;
+  let listener: PeerListener;
+  try {
+    listener = await listenForPeers({ ...options, port: Math.max(known, 0) });
+  } catch (thrown) {
+    options.log.warn("takes another port for other hosts", { error: messageOf(thrown) });
+    listener = await listenForPeers({ ...options, port: 0 });
+  }
+  if (listener.port !== known) await replaceFile(path, `${listener.port}\n`, { mode: 0o600, rng });
+  return listener;
+}
+
+function executors(
+  { environment, store, otherwise }: PeersOptions,
+  credentials: LiveCredentials,
+): ExecutorOf {
+  const { config, clock, ids, executor } = environment;
+  return async (hostId, plan) => {
+    if (hostId === config.host_id) return executor;
+    const [host] = await listHosts(store.display, [hostId]);
+    if (!host) return undefined;
+    const { peer_port: port, peer_addresses: addresses } = host.record;
+    if (port === undefined) return otherwise?.(host.record, plan);
+    const link = peerLink({ hostId, addresses, port }, () => credentials.current());
+    return new PeerExecutor(link, { clock, ids, ...(plan ? { plan } : {}) });
+  };
+}
+
+/** Every driver that some host may have; work on hosts with a server is done by that server. */
+function drivers(environment: ServerEnvironment): Peers["driver"] {
+  const { clock, rng, ids, executor, driver } = environment;
+  const made = new Map<string, Driver>([[driver.id, new ByServerDriver(driver, ids)]]);
+  return (orchestrator) => {
+    const known = made.get(orchestrator);
+    if (known) return known;
+    const deps = { clock, rng, launcher: launcher(), executor };
+    const other = driverByName(orchestrator, deps, false);
+    if (!other) return undefined;
+    const wrapped = new ByServerDriver(other, ids);
+    made.set(orchestrator, wrapped);
+    return wrapped;
+  };
+}
