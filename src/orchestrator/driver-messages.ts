@@ -15,6 +15,6 @@ export interface DriverRequest {
   readonly driver: string;
   readonly verb: "ensure" | "remove";
   readonly resource: Resource;
-  /** Of a keeper; the host itself knows best how its keepers reach the store. */
+  /** Of a keeper. */
   readonly file?: KeeperFile;
 }

@@ -3,7 +3,6 @@ import { AppError } from "../base/errors.ts";
 import type { Executor } from "../host/executor.ts";
 import type { Driver, HostFacts } from "../orchestrator/driver.ts";
 import { type DriverRequest, driverPaths } from "../orchestrator/driver-messages.ts";
-import type { KeeperFile } from "../spec/instance-config.ts";
 import { withFence } from "./host-routes.ts";
 import type { InternalCall, InternalRoutes } from "./internal-call.ts";
 import type { PlanFences } from "./plan-fences.ts";
@@ -16,8 +15,6 @@ export interface DriverRoutesDeps {
   readonly facts: HostFacts;
   readonly calls: RunningCalls;
   readonly fences: PlanFences;
-  /** How keepers of this host reach the store. */
-  readonly keeperAccess: () => Partial<KeeperFile>;
 }
 
 /** The routes of src/orchestrator/by-server.ts. */
@@ -46,9 +43,7 @@ async function work(deps: DriverRoutesDeps, call: InternalCall): Promise<Respons
         say({ event: "log", message, ...(fields ? { fields: { ...fields } } : {}) }),
     };
     if (asked.verb === "remove") await driver.remove(asked.resource, context);
-    else if (asked.file) {
-      await driver.ensure(asked.resource, context, { ...asked.file, ...deps.keeperAccess() });
-    } else await driver.ensure(asked.resource, context);
+    else await driver.ensure(asked.resource, context, asked.file);
     return { event: "done" };
   });
 }

@@ -10,10 +10,8 @@ import type { ClusterRuntime } from "../operations/deps.ts";
 import type { Authority } from "../pki/authority.ts";
 import { joinTokenText, newJoinToken, parseJoinToken } from "../pki/join-token.ts";
 import type { HostRecord } from "../spec/host.ts";
-import type { NodeAccess } from "../store/capabilities.ts";
 import type { ClusterKey } from "../store/cluster-key.ts";
 import { listHosts } from "../store/hosts.ts";
-import { isLeader } from "../store/leadership.ts";
 import { removeNode } from "../store/rqlite-nodes.ts";
 import type { Sealer } from "../store/sealing.ts";
 import { admit } from "./admit.ts";
@@ -126,7 +124,6 @@ function pieces(
     log: log.component("worker"),
     hostId: config.host_id,
     incarnation: ids.uuid(),
-    leading: (asked) => isLeader(ownNode(member), clock, asked),
     leading: (ending) => opened.rqlited.leads(ending),
     issuer: authority,
     keeperAccess: (host) => keeperAccess(member, host),
@@ -159,22 +156,14 @@ async function keepVote(member: Member, entry: Entry, signal: AbortSignal): Prom
   }
 }
 
-/** This host's own member of the store. */
-function ownNode({ certificate, opened }: Member): NodeAccess {
-  const { url, users } = opened.rqlited;
-  return { url, credentials: users.server, tls: () => certificate.tls() };
-}
-
 /** How a keeper on that host reaches the store: its own member first. */
 function keeperAccess({ environment, membership, opened }: Member, host: HostRecord) {
   const { config } = environment;
   const { component_levels, level } = config.logging;
   const files = hostCertificateFiles(host.data_dir);
-  const { members } = membership.content;
-  const own = members.filter(({ id }) => id === host.id);
-  const others = members.filter(({ id }) => id !== host.id);
+  const others = membership.others(host.id).map(({ url }) => url);
   return {
-    store_urls: [...own, ...others].map(({ url }) => url),
+    store_urls: host.store ? [host.store.url, ...others] : others,
     store_username: opened.rqlited.users.keeper.username,
     store_password_file: keeperPasswordPath(host.data_dir),
     store_tls: { ca_file: files.ca, cert_file: files.certificate, key_file: files.key },

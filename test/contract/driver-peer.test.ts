@@ -67,7 +67,6 @@ async function openRemote(
       facts,
       calls,
       fences: new PlanFences(join(directory, "plans.json")),
-      keeperAccess: () => ({ log_level: "info" }),
     }),
   });
   const here: Driver | undefined = driverByName(
