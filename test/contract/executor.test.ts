@@ -9,6 +9,7 @@ import { FakeHost } from "../../src/host/fake.ts";
 import { LocalExecutor } from "../../src/host/local.ts";
 import { listProcesses } from "../../src/host/process.ts";
 import { type ExecutorBench, executorContract } from "./executor.ts";
+import { shellPrograms } from "./executor-programs.ts";
 
 const isRoot = process.geteuid?.() === 0;
 const AS_NOBODY = "PGHERD_TEST_AS_NOBODY";
@@ -106,27 +107,6 @@ function marked(pid: number, mark: string): boolean {
     .stdout.toString()
     .includes(mark);
 }
-
-const shellPrograms: ExecutorBench["programs"] = {
-  say: (out, err, code) => [
-    "/bin/sh",
-    "-c",
-    'printf %s "$1"; printf %s "$2" >&2; exit "$3"',
-    "say",
-    out,
-    err,
-    String(code),
-  ],
-  hang: ["/bin/sleep", "600"],
-  flood: (bytes) => [
-    "/bin/sh",
-    "-c",
-    `printf A; head -c ${bytes - 2} /dev/zero | tr '\\0' x; printf Z`,
-  ],
-  cat: ["cat"],
-  env: ["env"],
-  whoAmI: ["id", "-un"],
-};
 
 async function fakeBench(user: string, otherUser: string | undefined): Promise<ExecutorBench> {
   const host = new FakeHost("h1", systemClock, { user });
