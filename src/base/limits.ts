@@ -246,3 +246,9 @@ export const storeLeaderlessMs = 4_000;
 export const storeReturnMs = 30_000;
 /** Asking the own node of the store whether it leads. */
 export const storeLeadershipTimeoutMs = 1_000;
+/** Looking at a machine before it becomes a host. */
+export const hostPreflightTimeoutMs = 60_000;
+/** One try of a machine to reach another. */
+export const hostReachTimeoutMs = 5_000;
+/** Clocks of two hosts further apart than this are refused. */
+export const hostClockDifferenceMsMax = 2_000;

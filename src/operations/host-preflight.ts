@@ -1,0 +1,265 @@
+// What a machine without a server is like, and what keeps it from being a host. Changes nothing there.
+import { dirname } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
+import {
+  diskFreePartMin,
+  hostClockDifferenceMsMax,
+  hostPreflightTimeoutMs,
+  hostReachTimeoutMs,
+} from "../base/limits.ts";
+import type { Diagnostic } from "../base/result.ts";
+import type { Executor } from "../host/executor.ts";
+import { readHostSize } from "../observe/host-facts.ts";
+import { findInstallations } from "../observe/postgres-installations.ts";
+import type { Installation } from "../spec/host.ts";
+import { parseListening } from "./host-checks.ts";
+
+/** What the machine shall be used for. */
+export interface PreflightQuestions {
+  /** Where instances and programs will live; they need not exist yet. */
+  readonly directories: readonly string[];
+  /** Ports that must be free. */
+  readonly ports: readonly number[];
+  /** User that PostgreSQL will run as. */
+  readonly postgresUser: string;
+  /** Directories with PostgreSQL's programs beside the usual ones. */
+  readonly binDirs: readonly string[];
+  /** What the machine itself must be able to reach. */
+  readonly reach: readonly { readonly host: string; readonly port: number }[];
+}
+
+export interface DiskFacts {
+  /** The asked directory. */
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly freeBytes: number;
+}
+
+/** A data directory that PostgreSQL made. */
+export interface ExistingCluster {
+  readonly dataDir: string;
+  /** As PG_VERSION has it. */
+  readonly major: string;
+}
+
+/** What was found out. */
+export interface PreflightFacts {
+  readonly hostName: string;
+  /** As uname -m has it. */
+  readonly machine: string;
+  /** Name of the distribution and its version; empty when it does not tell. */
+  readonly distribution: string;
+  readonly isRoot: boolean;
+  /** How far its clock is ahead of ours, and how wrong that may be, in milliseconds. */
+  readonly clockAheadMs: number;
+  readonly clockErrorMs: number;
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  readonly disks: readonly DiskFacts[];
+  readonly installations: readonly Installation[];
+  readonly listening: readonly number[];
+  readonly clusters: readonly ExistingCluster[];
+}
+
+export interface Preflight {
+  /** Absent when the machine cannot be reached. */
+  readonly facts: PreflightFacts | undefined;
+  readonly problems: readonly Diagnostic[];
+}
+
+/** Machines that the binaries are built for. */
+const MACHINES = ["x86_64", "aarch64"];
+
+/** Where packages put the clusters that they make. */
+const CLUSTER_PARENTS = ["/var/lib/postgresql", "/var/lib/pgsql"];
+
+/** Asks everything at once; all problems are reported together. Never throws for what the host does. */
+export async function preflightHost(
+  executor: Executor,
+  clock: Clock,
+  questions: PreflightQuestions,
+  parent?: AbortSignal,
+): Promise<Preflight> {
+  const signal = clock.deadline(hostPreflightTimeoutMs, parent);
+  try {
+    const facts = await collectFacts(executor, clock, questions, signal);
+    const unreachable = await checkReach(executor, questions, signal);
+    const user = await checkUser(executor, questions.postgresUser, signal);
+    return { facts, problems: [...judge(facts, questions), ...user, ...unreachable] };
+  } catch (error) {
+    parent?.throwIfAborted();
+    const why = signal.aborted ? "did not answer in time" : messageOf(error);
+    const message = `host ${executor.hostId}: ${why}`;
+    return { facts: undefined, problems: [{ path: "", code: "host_unreachable", message }] };
+  }
+}
+
+async function collectFacts(
+  executor: Executor,
+  clock: Clock,
+  questions: PreflightQuestions,
+  signal: AbortSignal,
+): Promise<PreflightFacts> {
+  // Alone, so that nothing else delays its answer.
+  const time = await compareClocks(executor, clock, signal);
+  const [about, release, size, disks, installations, sockets, clusters] = await Promise.all([
+    Promise.all(
+      [
+        ["uname", "-n"],
+        ["uname", "-m"],
+        ["id", "-u"],
+      ].map(say(executor, signal)),
+    ),
+    executor.get("/etc/os-release", { signal }),
+    readHostSize(executor, signal),
+    Promise.all(questions.directories.map((path) => readDisk(executor, path, signal))),
+    findInstallations(executor, questions.binDirs, signal),
+    say(executor, signal)(["cat", "/proc/net/tcp", "/proc/net/tcp6"]),
+    findClusters(executor, questions.directories, signal),
+  ]);
+  const [hostName = "", machine = "", uid = ""] = about;
+  return {
+    hostName,
+    machine,
+    distribution: distributionOf(new TextDecoder().decode(release)),
+    isRoot: uid === "0",
+    ...time,
+    ...size,
+    disks: disks.flatMap((disk) => disk ?? []),
+    installations,
+    listening: [...parseListening(sockets)].sort((a, b) => a - b),
+    clusters,
+  };
+}
+
+/** What a program says. */
+function say(executor: Executor, signal: AbortSignal) {
+  return async (argv: readonly string[]): Promise<string> => {
+    const [program = "", ...rest] = argv;
+    const { stdout } = await executor.run({ argv: [program, ...rest] }, { signal });
+    signal.throwIfAborted();
+    return stdout.trim();
+  };
+}
+
+/** The best of three: the answer was made at some moment between the question and its arrival. */
+async function compareClocks(executor: Executor, clock: Clock, signal: AbortSignal) {
+  let best = { clockAheadMs: 0, clockErrorMs: Number.POSITIVE_INFINITY };
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const askedMs = clock.nowMs();
+    const answered = Number(await say(executor, signal)(["date", "+%s%3N"]));
+    const arrivedMs = clock.nowMs();
+    const clockErrorMs = Math.ceil((arrivedMs - askedMs) / 2);
+    if (!Number.isFinite(answered) || clockErrorMs >= best.clockErrorMs) continue;
+    best = { clockAheadMs: Math.round(answered - (askedMs + arrivedMs) / 2), clockErrorMs };
+  }
+  return best;
+}
+
+/** The file system that a directory is or will be on. */
+async function readDisk(
+  executor: Executor,
+  path: string,
+  signal: AbortSignal,
+): Promise<DiskFacts | undefined> {
+  let existing = path;
+  while (existing !== "/" && !(await executor.stat(existing, signal))) existing = dirname(existing);
+  const text = await say(executor, signal)(["df", "-P", "-k", "--", existing]);
+  const [, size, , free] = text.split("\n").at(-1)?.split(/\s+/) ?? [];
+  if (free === undefined || !(Number(size) > 0)) return undefined;
+  return { path, sizeBytes: Number(size) * 1_024, freeBytes: Number(free) * 1_024 };
+}
+
+async function findClusters(
+  executor: Executor,
+  directories: readonly string[],
+  signal: AbortSignal,
+): Promise<readonly ExistingCluster[]> {
+  const parents = [...CLUSTER_PARENTS, ...directories];
+  // Missing parents are complained about, and are no failure.
+  const found = await say(
+    executor,
+    signal,
+  )(["find", ...parents, "-maxdepth", "3", "-type", "f", "-name", "PG_VERSION"]);
+  const files = [...new Set(found.split("\n").filter((line) => line !== ""))].sort();
+  const readable = files.map(async (file) => {
+    const content = await executor.get(file, { signal });
+    return { dataDir: dirname(file), major: new TextDecoder().decode(content).trim() };
+  });
+  return Promise.all(readable);
+}
+
+/** NAME and VERSION_ID of os-release(5). */
+function distributionOf(text: string): string {
+  const value = (key: string) => new RegExp(`^${key}="?([^"\n]*)"?$`, "m").exec(text)?.[1] ?? "";
+  return `${value("NAME")} ${value("VERSION_ID")}`.trim();
+}
+
+function judge(facts: PreflightFacts, questions: PreflightQuestions): readonly Diagnostic[] {
+  const problems: Diagnostic[] = [];
+  const add = (code: string, message: string, hint: string) =>
+    problems.push({ path: "", code, message, hint });
+  if (!facts.isRoot) {
+    add(
+      "not_root",
+      "commands do not run as root",
+      "log in as root, or as a user with sudo without a password and say so",
+    );
+  }
+  if (!MACHINES.includes(facts.machine)) {
+    add("unsupported", `it is a ${facts.machine}`, `use one of ${MACHINES.join(", ")}`);
+  }
+  if (Math.abs(facts.clockAheadMs) - facts.clockErrorMs > hostClockDifferenceMsMax) {
+    const seconds = (Math.abs(facts.clockAheadMs) / 1_000).toFixed(1);
+    const where = facts.clockAheadMs > 0 ? "ahead" : "behind";
+    add("clock_off", `its clock is ${seconds} s ${where}`, "let NTP set it, e.g. by chrony");
+  }
+  for (const { path, sizeBytes, freeBytes } of facts.disks) {
+    if (freeBytes >= sizeBytes * diskFreePartMin) continue;
+    const percent = ((100 * freeBytes) / sizeBytes).toFixed(1);
+    add("disk_full", `the disk of ${path} has ${percent} % left`, "make room, or use another disk");
+  }
+  if (facts.installations.length === 0) {
+    add("no_postgres", "it has no PostgreSQL", "install the server package of a version you want");
+  }
+  for (const port of questions.ports.filter((wanted) => facts.listening.includes(wanted))) {
+    add("port_in_use", `something listens on port ${port} already`, "end it, or use another port");
+  }
+  for (const { dataDir, major } of facts.clusters) {
+    if (!questions.directories.some((directory) => dataDir.startsWith(`${directory}/`))) continue;
+    const message = `${dataDir} holds a cluster of PostgreSQL ${major} already`;
+    add("directory_in_use", message, "move it away, or use another directory");
+  }
+  return problems;
+}
+
+async function checkUser(
+  executor: Executor,
+  user: string,
+  signal: AbortSignal,
+): Promise<readonly Diagnostic[]> {
+  const uid = await say(executor, signal)(["id", "-u", "--", user]);
+  if (uid !== "") return [];
+  const hint = "packages of PostgreSQL make one; or name another user";
+  return [{ path: "", code: "missing_user", message: `it has no user "${user}"`, hint }];
+}
+
+/** Tries to connect from there; bash has what no other program of every distribution has. */
+async function checkReach(
+  executor: Executor,
+  { reach }: PreflightQuestions,
+  signal: AbortSignal,
+): Promise<readonly Diagnostic[]> {
+  const tried = reach.map(async ({ host, port }) => {
+    const connect = 'exec 3<>"/dev/tcp/$1/$2"';
+    const argv = ["/bin/bash", "-c", connect, "bash", host, String(port)] as const;
+    const result = await executor.run({ argv, timeoutMs: hostReachTimeoutMs }, { signal });
+    signal.throwIfAborted();
+    if (result.exitCode === 0) return [];
+    const message = `it does not reach ${host} port ${port}`;
+    const hint = "look at firewalls and routes between the two";
+    return [{ path: "", code: "unreachable_from_host", message, hint }];
+  });
+  return (await Promise.all(tried)).flat();
+}
