@@ -22,7 +22,6 @@ import { openDriver } from "./orchestrator/registry.ts";
 import {
   bootstrapCluster,
   joinCluster,
-  joinedUnanswered,
   openCluster,
   type ServedCluster,
 } from "./server/cluster.ts";
@@ -171,13 +170,11 @@ class Server {
     const cluster = await joinCluster(environment, { token, serverUrls }, this.#stopping);
     this.#serve(cluster);
     this.#log.info("joined", { clusterId: cluster.runtime.clusterId });
-    await joinedUnanswered(environment, token).then((membership) => membership?.answered());
+    await cluster.tellJoined(token);
   }
 
   async #joinedUnanswered(token: Secret): Promise<boolean> {
-    const membership = await joinedUnanswered(await this.#environment, token);
-    await membership?.answered();
-    return membership !== undefined;
+    return (await this.#cluster?.tellJoined(token)) ?? false;
   }
 
   /** Until the server stops, or the cluster no longer knows this host. */

@@ -7,6 +7,7 @@ import type { Task, TaskLog, TaskScope } from "../spec/task.ts";
 import { loadDatabase } from "../store/databases.ts";
 import { listHosts as listStoredHosts } from "../store/hosts.ts";
 import { listShownInstances } from "../store/instances.ts";
+import { StoreError } from "../store/store-error.ts";
 import { lastEntryId, tailLog } from "../store/task-log.ts";
 import { listTasks as listStoredTasks } from "../store/tasks.ts";
 import { existingTask, type TaskKey } from "./cancel-task.ts";
@@ -18,10 +19,21 @@ import { presentHost } from "./present-host.ts";
 import { presentLogEntry, presentTask } from "./present-task.ts";
 import { runtimeOf } from "./runtime.ts";
 
+/** Without a leader of the store: what this host knew last, and the state says so. */
 export async function getCluster(deps: OperationsDeps): Promise<Cluster> {
-  const { clusterId } = runtimeOf(deps);
-  const hosts = await listHosts(deps);
-  return { id: clusterId, status: { state: "available" }, hosts: [...hosts] };
+  const { clusterId, store } = runtimeOf(deps);
+  try {
+    const hosts = await listHosts(deps);
+    return { id: clusterId, status: { state: "available" }, hosts: [...hosts] };
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.kind !== "retryable") throw error;
+    const nowMs = deps.clock.nowMs();
+    const known = await listStoredHosts(store.local).catch(() => {
+      throw error;
+    });
+    const hosts = known.map((host) => presentHost(host, nowMs));
+    return { id: clusterId, status: { state: "error" }, hosts };
+  }
 }
 
 /** By id. */

@@ -113,16 +113,6 @@ export async function joinCluster(
   });
 }
 
-/** Whether this host became a member by this token without anybody having been told. */
-export async function joinedUnanswered(
-  { config, rng }: Pick<ServerEnvironment, "config" | "rng">,
-  token: Secret,
-): Promise<MembershipFile | undefined> {
-  const membership = await MembershipFile.load(config.data_dir, rng);
-  const id = membership?.content.unanswered_join;
-  return id !== undefined && id === parseJoinToken(token)?.id ? membership : undefined;
-}
-
 /** Ends what runs of the store below the data directory. */
 export async function endStore({ config, clock }: ServerEnvironment): Promise<void> {
   for (const identity of findByDataDirectory(processes, rqlitedPaths(config.data_dir).data)) {

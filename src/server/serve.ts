@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { createWorker } from "../apply/worker.ts";
 import { must } from "../base/assert.ts";
 import { messageOf } from "../base/errors.ts";
+import type { Secret } from "../base/secret.ts";
 import { buildVersion } from "../base/version.ts";
 import type { Config } from "../config/schema.ts";
 import { type ConfiguredHost, HostReporter, observeHost } from "../observe/host-report.ts";
@@ -42,6 +43,8 @@ export interface ServedCluster {
   readonly runtime: ClusterRuntime;
   /** Aborts when the cluster no longer knows this host. */
   readonly removed: AbortSignal;
+  /** Whether this host came in by this token without anybody having been told; true once. */
+  tellJoined(token: Secret): Promise<boolean>;
   /** Ends the work in progress, which the next server continues, and then the store. */
   stop(): Promise<void>;
 }
@@ -77,6 +80,12 @@ export async function serve(
   return {
     runtime,
     removed: removal.signal,
+    async tellJoined(token) {
+      const id = member.membership.content.unanswered_join;
+      if (id === undefined || id !== parseJoinToken(token)?.id) return false;
+      await member.membership.answered();
+      return true;
+    },
     async stop() {
       await background.stop();
       await peers.stop();

@@ -5,9 +5,11 @@ import type { Clock } from "../base/clock.ts";
 import { isAbort, messageOf } from "../base/errors.ts";
 import {
   storeDeadlineMs,
+  storeLeaderlessMs,
   storeRequestBytesMax,
   storeRequestTimeoutMs,
   storeResponseBytesMax,
+  storeReturnMs,
 } from "../base/limits.ts";
 import { backoffMs } from "../base/retry.ts";
 import type { Rng } from "../base/rng.ts";
@@ -98,12 +100,18 @@ interface Prepared {
   readonly count: number;
   /** An unknown outcome may be resolved by sending it again. */
   readonly repeatable: boolean;
+  /** Its success proves that there is a leader. */
+  readonly needsLeader: boolean;
   readonly timeoutMs: number;
 }
 
 class RqliteClient implements Rqlite {
   readonly #options: RqliteOptions;
   #current = 0;
+  /** When the client left its preferred node. */
+  #leftMs = 0;
+  /** Since when every answer was that there is no leader, or none at all. */
+  #leaderlessMs: number | undefined;
 
   constructor(options: RqliteOptions) {
     this.#options = options;
@@ -123,8 +131,14 @@ class RqliteClient implements Rqlite {
       options.signal?.throwIfAborted();
       const remainingMs = Math.max(1, endMs - clock.monotonicMs());
       const tried = await this.#attempt(prepared, remainingMs, options.signal);
-      if (!(tried instanceof StoreError)) return tried;
+      if (!(tried instanceof StoreError)) {
+        if (prepared.needsLeader) this.#leaderlessMs = undefined;
+        return tried;
+      }
       if (!mayRepeat(tried, prepared.repeatable)) throw tried;
+      this.#leaderlessMs ??= clock.monotonicMs();
+      const asked = attempt + 1 >= urls.length;
+      if (asked && clock.monotonicMs() - this.#leaderlessMs >= storeLeaderlessMs) throw tried;
       const round = Math.floor(attempt / urls.length);
       const waitMs = (attempt + 1) % urls.length === 0 ? backoffMs(BACKOFF, round, rng) : 0;
       if (clock.monotonicMs() + waitMs >= endMs) throw tried;
@@ -155,6 +169,7 @@ class RqliteClient implements Rqlite {
       body,
       count: statements.length,
       repeatable: reads || options.idempotent === true,
+      needsLeader: !reads || options.level !== "none",
       timeoutMs,
     };
   }
@@ -169,12 +184,19 @@ class RqliteClient implements Rqlite {
     signal: AbortSignal | undefined,
   ): Promise<readonly QueryResult[] | StoreError> {
     const urls = this.#urls();
+    const { clock } = this.#options;
+    if (this.#current !== 0 && clock.monotonicMs() - this.#leftMs >= storeReturnMs) {
+      this.#current = 0;
+    }
     const index = this.#current % urls.length;
     const url = urls[index] ?? "";
     const answer = await this.#send(url, prepared, remainingMs, signal);
     const outage = answer instanceof StoreError && answer.kind === "retryable";
     // Others may have moved on from the same failure already.
-    if (outage && this.#current % urls.length === index) this.#current = (index + 1) % urls.length;
+    if (outage && this.#current % urls.length === index) {
+      if (index === 0) this.#leftMs = clock.monotonicMs();
+      this.#current = (index + 1) % urls.length;
+    }
     return answer;
   }
 

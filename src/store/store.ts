@@ -48,6 +48,8 @@ export interface Store {
   readonly db: StoreDb;
   /** Reads that show: the leader's copy, without asking a quorum. */
   readonly display: StoreDb;
+  /** This host's copy, however old: for what is said while there is no leader. */
+  readonly local: StoreDb;
   /**
    * Applies the change once. Throws StoreError: `unknown` when it could not be learnt within the
    * deadline whether it was applied, other reasons when it was not.
@@ -79,6 +81,7 @@ export function createStore(deps: StoreDeps): Store {
   return {
     db: createStoreDb(deps.rqlite, "linearizable"),
     display: createStoreDb(deps.rqlite, "weak"),
+    local: createStoreDb(deps.rqlite, "none"),
     async commit(change, signal) {
       const outcome = await commit(deps, change, signal);
       if (outcome.ok) for (const listener of [...listeners]) listener();
@@ -201,10 +204,21 @@ async function readVersion(
   signal: AbortSignal | undefined,
 ): Promise<number> {
   const query = { sql: "SELECT version FROM changes WHERE singleton = 1", params: [] };
-  const [result] = await rqlite.request([query], { level, ...(signal ? { signal } : {}) });
+  const [result] = await rqlite
+    .request([query], { level, ...(signal ? { signal } : {}) })
+    .catch((thrown: unknown) => {
+      throw isBehind(thrown) ? new StoreError("unavailable", BEHIND, { cause: thrown }) : thrown;
+    });
   const value = result?.rows[0]?.[0];
   if (typeof value !== "number") throw new StoreError("sql", "the store has no change version");
   return value;
+}
+
+const BEHIND = "this host's copy of the store has nothing yet";
+
+/** A copy that has not caught up yet does not even have the tables. */
+function isBehind(thrown: unknown): boolean {
+  return thrown instanceof StoreError && /no such table/.test(thrown.message);
 }
 
 interface Wait {
