@@ -1,6 +1,6 @@
 // Runs the executor suite over a real sshd: as root, as a user who becomes root by sudo, as an ordinary
 // user, without SFTP, and through a jump host.
-import { afterAll, expect, test } from "bun:test";
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, chownSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +13,8 @@ import { executorContract } from "./executor.ts";
 import { shellPrograms } from "./executor-programs.ts";
 
 const missing = sshdMissing();
+// A login shell may take its time for its start files, at every command.
+setDefaultTimeout(20_000);
 
 if (missing !== undefined) {
   console.log(`executor over ssh: skipped: ${missing}`);

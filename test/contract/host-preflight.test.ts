@@ -1,5 +1,5 @@
 // A machine is looked at before it becomes a host: this one directly, over a real sshd, and a fake one.
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -77,6 +77,8 @@ function suite(name: string, executor: () => Executor): void {
 suite("local", () => new LocalExecutor("h1", systemClock));
 
 const missing = sshdMissing();
+// A login shell may take its time for its start files, at every command.
+setDefaultTimeout(20_000);
 if (missing !== undefined) {
   console.log(`host preflight over ssh: skipped: ${missing}`);
   test.skip(`host preflight over ssh: ${missing}`, () => undefined);

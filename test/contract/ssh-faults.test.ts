@@ -1,6 +1,6 @@
 // What can go wrong on the way to an SSH host, and what must hold then, against a real sshd.
-import { afterAll, afterEach, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { afterAll, afterEach, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,6 +15,8 @@ import { SshExecutor } from "../../src/host/ssh/ssh-executor.ts";
 import { makeUser, sshdMissing, startSshd } from "../support/sshd.ts";
 
 const missing = sshdMissing();
+// A login shell may take its time for its start files, at every command.
+setDefaultTimeout(20_000);
 const keepalive = { keepaliveIntervalMs: 100, keepaliveMissesMax: 2 };
 
 if (missing !== undefined) {
@@ -170,6 +172,31 @@ if (missing !== undefined) {
     const result = await executor().run({ argv: ["sleep", mark], timeoutMs: 500 });
     expect(result).toMatchObject({ timedOut: true, exitCode: null, signal: "SIGTERM" });
     expect(marked(mark)).toEqual([]);
+  });
+
+  test("a command starts with no signal ignored", async () => {
+    const argv = ["grep", "-E", "Sig(Ign|Blk)", "/proc/self/status"] as const;
+    const { stdout } = await executor().run({ argv });
+    expect(stdout).toMatch(/^SigBlk:\s0+\nSigIgn:\s0+\n$/);
+  });
+
+  test("a cancelled transfer leaves the file as it was, and nothing beside it", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "pgherd-cancelled-"));
+    const path = join(directory, "file");
+    for (const target of [{}, { user: user.name, become: "sudo" }] as const) {
+      const host = executor(target);
+      await host.put(path, "kept", { mode: 0o600 });
+      const controller = new AbortController();
+      const content = new Uint8Array(50_000_000);
+      const put = host.put(path, content, { mode: 0o600, signal: controller.signal });
+      // With sudo nothing is in the directory before all of the content is on the host.
+      if (!("become" in target)) await gone(() => readdirSync(directory).length === 2);
+      controller.abort();
+      await expect(put).rejects.toThrow();
+      await gone(() => readdirSync(directory).length === 1);
+      expect(new TextDecoder().decode(await host.get(path))).toBe("kept");
+    }
+    rmSync(directory, { recursive: true });
   });
 
   test("a signal that ends a command is told; a daemon that keeps the pipe open is left alone", async () => {

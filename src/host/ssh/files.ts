@@ -1,11 +1,12 @@
 // Files of an SSH host over SFTP, as the login user.
 import type { FileAttributes, SFTPWrapper, SshFailure } from "ssh2";
 import type { Clock } from "../../base/clock.ts";
-import { AppError } from "../../base/errors.ts";
+import { AppError, isAbort } from "../../base/errors.ts";
 import { sshFileTimeoutMs } from "../../base/limits.ts";
 import { orAborted } from "./connect.ts";
 import { kindOf } from "./host-script.ts";
 import type { SshConnection } from "./pool.ts";
+import { SshError } from "./ssh-error.ts";
 
 /** Status codes of SFTP version 3 (draft-ietf-secsh-filexfer-02 section 7). */
 const NO_SUCH_FILE = 2;
@@ -59,7 +60,7 @@ export class SftpFiles {
     content: Uint8Array,
     options: { mode: number; owner: Owner | undefined; signal: AbortSignal | undefined },
   ): Promise<boolean> {
-    return this.#with(options.signal, async (sftp) => {
+    return this.#with(options.signal, async (sftp, limit) => {
       const there = await missingAsUndefined(
         ask<FileAttributes>((answer) => sftp.lstat(path, answer)),
       );
@@ -68,7 +69,8 @@ export class SftpFiles {
       }
       await missingAsUndefined(done((answer) => sftp.unlink(temporary, answer)));
       try {
-        const synced = await writeNew(sftp, temporary, content, options.mode, options.owner);
+        const synced = await writeNew(sftp, temporary, content, { ...options, limit });
+        limit.throwIfAborted();
         await done((answer) => sftp.ext_openssh_rename(temporary, path, answer));
         return synced;
       } catch (error) {
@@ -134,15 +136,25 @@ export class SftpFiles {
 
   async #with<T>(
     signal: AbortSignal | undefined,
-    use: (sftp: SFTPWrapper) => Promise<T>,
+    use: (sftp: SFTPWrapper, limit: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const held = await this.#connection.sftp(signal);
-    const limit = this.#clock.deadline(sshFileTimeoutMs, signal);
+    const limit = AbortSignal.any([held.gone, this.#clock.deadline(sshFileTimeoutMs, signal)]);
     try {
-      return await orAborted(use(held.value), AbortSignal.any([held.gone, limit]));
+      return await orAborted(use(held.value, limit), limit);
+    } catch (error) {
+      throw this.#classify(error, signal);
     } finally {
       held.release();
     }
+  }
+
+  /** What the server answers has a status code; without one it did not answer. */
+  #classify(error: unknown, signal: AbortSignal | undefined): unknown {
+    const answered = error instanceof Error && "code" in error && typeof error.code === "number";
+    if (error instanceof AppError || signal?.aborted || (answered && !isAbort(error))) return error;
+    const why = isAbort(error) ? "no answer in time" : error;
+    return new SshError("retryable", this.#connection.target.hostId, "channel", why);
   }
 }
 
@@ -174,14 +186,19 @@ async function writeNew(
   sftp: SFTPWrapper,
   path: string,
   content: Uint8Array,
-  mode: number,
-  owner: Owner | undefined,
+  options: { mode: number; owner: Owner | undefined; limit: AbortSignal },
 ): Promise<boolean> {
+  const { mode, owner, limit } = options;
   const opened = missingAsUndefined<Buffer>(ask((answer) => sftp.open(path, "wx", 0o600, answer)));
   const handle = await opened;
   if (!handle) throw new AppError("terminal", "ENOENT: no such directory");
   try {
-    await writeAll(sftp, handle, Buffer.from(content.buffer, content.byteOffset, content.length));
+    await writeAll(
+      sftp,
+      handle,
+      Buffer.from(content.buffer, content.byteOffset, content.length),
+      limit,
+    );
     if (owner) await done((answer) => sftp.fchown(handle, owner.uid, owner.gid, answer));
     await done((answer) => sftp.fchmod(handle, mode, answer));
     return await sync(sftp, handle);
@@ -190,10 +207,17 @@ async function writeNew(
   }
 }
 
-async function writeAll(sftp: SFTPWrapper, handle: Buffer, content: Buffer): Promise<void> {
+/** Ends early when the limit aborts: a cancelled change is not made after all. */
+async function writeAll(
+  sftp: SFTPWrapper,
+  handle: Buffer,
+  content: Buffer,
+  limit: AbortSignal,
+): Promise<void> {
   let next = 0;
   const writer = async () => {
     while (next < content.length) {
+      limit.throwIfAborted();
       const from = next;
       const length = Math.min(CHUNK_BYTES, content.length - from);
       next += length;

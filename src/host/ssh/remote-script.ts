@@ -62,6 +62,10 @@ ending=
 trap 'ending=1' TERM HUP INT
 say ok
 launcher=$(command -v setsid)
+# A shell without job control starts what runs in the background with these two ignored (XCU 2.11).
+if env --default-signal=INT,QUIT true 2>/dev/null; then
+  set -- /usr/bin/env --default-signal=INT,QUIT "$@"
+fi
 ( ${exports}
   exec "$launcher" "$@" <&4 3<&- 4<&- ) &
 child=$!
