@@ -47,9 +47,9 @@ export const requestKeyCharsMax = 128;
 /** Longest configuration file, in bytes. */
 export const configFileBytesMax = 1024 * 1024;
 /** A worker lease that nobody renewed for this long may be taken by another host. */
-export const workerLeaseTtlMs = 15_000;
+export const workerLeaseTtlMs = 9_000;
 /** How often the holder renews it; it also stops this much before the end. */
-export const workerLeaseRenewMs = 4_000;
+export const workerLeaseRenewMs = 3_000;
 /** How often a contender looks at it. */
 export const workerLeasePollMs = 500;
 /** How often the holder looks whether its host still leads the store. */
@@ -216,6 +216,9 @@ export const sshKeepaliveIntervalMs = 5_000;
 export const sshKeepaliveMissesMax = 3;
 /** Most commands at once on one SSH connection; sshd allows 10 sessions, SFTP is one of them. */
 export const sshChannelsMax = 8;
+/** Tries of opening a session that sshd refuses, and the first wait between them; it doubles. */
+export const sshSessionTriesMax = 6;
+export const sshSessionRetryFirstMs = 20;
 /** An SSH connection that nobody used for this long is closed. */
 export const sshIdleCloseMs = 60_000;
 /** How much later than here a command's time limit ends it on the SSH host itself. */
@@ -252,3 +255,5 @@ export const hostPreflightTimeoutMs = 60_000;
 export const hostReachTimeoutMs = 5_000;
 /** Clocks of two hosts further apart than this are refused. */
 export const hostClockDifferenceMsMax = 2_000;
+/** How often the removal of a host looks whether its databases have left. */
+export const hostRemovalPollMs = 250;

@@ -82,6 +82,9 @@ function isNotSent(thrown: unknown): boolean {
 
 function unreachable(peer: PeerAddress, address: string | undefined, thrown: unknown): AppError {
   const where = `${address ?? "no address"}, port ${peer.port}`;
-  const text = `host ${peer.hostId} (${where}) cannot be reached: ${messageOf(thrown)}`;
+  const code = thrown instanceof Error && "code" in thrown ? String(thrown.code) : undefined;
+  // The runtime's own words for these ask whether the computer has a network.
+  const why = isNotSent(thrown) ? code : messageOf(thrown);
+  const text = `host ${peer.hostId} (${where}) cannot be reached: ${why}`;
   return new AppError("retryable", text);
 }

@@ -173,7 +173,7 @@ export class LabHost {
     if (legacyCgroups()) {
       for (const file of ["cpuset.cpus", "cpuset.mems"]) {
         writeFileSync(
-          `/sys/fs/cgroup/cpuset/lab-${this.name}/${file}`,
+          `/sys/fs/cgroup/cpuset/${this.#cgroup}/${file}`,
           readFileSync(`/sys/fs/cgroup/cpuset/${file}`, "utf8"),
         );
       }
@@ -282,21 +282,26 @@ export class LabHost {
     for (const directory of this.#cgroupDirectories()) removeCgroup(directory);
   }
 
+  /** Control groups are the whole machine's: labs side by side must not share names. */
+  get #cgroup(): string {
+    return `lab-${this.#lab.id}-${this.name}`;
+  }
+
   get #namespace(): string {
     return `lab-${this.name}`;
   }
 
   #cgroupDirectories(): string[] {
-    if (!legacyCgroups()) return [`/sys/fs/cgroup/lab-${this.name}`];
+    if (!legacyCgroups()) return [`/sys/fs/cgroup/${this.#cgroup}`];
     return [...legacyControllers, "unified"].map(
-      (controller) => `/sys/fs/cgroup/${controller}/lab-${this.name}`,
+      (controller) => `/sys/fs/cgroup/${controller}/${this.#cgroup}`,
     );
   }
 
   #freezer(legacy: string, unified: string): void {
     if (legacyCgroups())
-      writeFileSync(`/sys/fs/cgroup/freezer/lab-${this.name}/freezer.state`, legacy);
-    else writeFileSync(`/sys/fs/cgroup/lab-${this.name}/cgroup.freeze`, unified);
+      writeFileSync(`/sys/fs/cgroup/freezer/${this.#cgroup}/freezer.state`, legacy);
+    else writeFileSync(`/sys/fs/cgroup/${this.#cgroup}/cgroup.freeze`, unified);
   }
 }
 
@@ -316,6 +321,8 @@ function removeCgroup(directory: string): void {
 /** A switch and its hosts. */
 export class Lab {
   readonly directory: string;
+  /** Tells this lab from others that run at the same time. */
+  readonly id: string;
   readonly subnet = "10.77.0";
   readonly switchNamespace = "lab-switch";
   readonly #image: string;
@@ -323,6 +330,7 @@ export class Lab {
 
   private constructor(directory: string, image: string) {
     this.directory = directory;
+    this.id = directory.replace(/^.*pgherd-lab-/, "").replaceAll(/[^A-Za-z0-9]/g, "-");
     this.#image = image;
   }
 

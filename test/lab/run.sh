@@ -18,7 +18,7 @@ PGHERD_LAB_DIRECTORY=$(mktemp -d /var/tmp/pgherd-lab-XXXXXX); export PGHERD_LAB_
 PGHERD_BOX_CGROUP=v2; if [ -d /sys/fs/cgroup/memory ]; then PGHERD_BOX_CGROUP=v1; fi; export PGHERD_BOX_CGROUP
 clean() {
   rm -rf "$PGHERD_LAB_DIRECTORY"
-  find /sys/fs/cgroup -depth -type d -path '*/lab-*' -exec rmdir {} \; 2>/dev/null || true
+  find /sys/fs/cgroup -depth -type d -path "*/lab-${PGHERD_LAB_DIRECTORY##*pgherd-lab-}-*" -exec rmdir {} \; 2>/dev/null || true
 }
 trap clean EXIT
 timeout -s KILL "${PGHERD_LAB_SECONDS:-900}" "$here/box.sh" bun test "${@:-$here}"
