@@ -1,7 +1,6 @@
 // The keeper as a process: reads its file, builds what it needs and runs until it is told to end. PostgreSQL is
 // not its child and keeps running.
 
-import { readFileSync, statSync } from "node:fs";
 import { systemClock } from "../../src/base/clock.ts";
 import { AppError, messageOf } from "../../src/base/errors.ts";
 import { uuidMaker } from "../../src/base/ids.ts";
@@ -12,8 +11,9 @@ import { accountName, ownUid } from "../../src/host/account.ts";
 import { LocalExecutor } from "../../src/host/local.ts";
 import type { KeeperFile } from "../../src/spec/instance-config.ts";
 import { createHaStore } from "../../src/store/ha-store.ts";
-import { createRqlite, type RqliteTls } from "../../src/store/rqlite.ts";
+import { createRqlite } from "../../src/store/rqlite.ts";
 import { Keeper } from "./keeper.ts";
+import { storeTls, storeUrls } from "./store-access.ts";
 
 /** Runs `pgherd keeper --file <keeper.json>` until SIGTERM or SIGINT. Resolves with the exit status. */
 export async function runKeeper(argv: readonly string[]): Promise<number> {
@@ -40,7 +40,7 @@ export async function runKeeper(argv: readonly string[]): Promise<number> {
 
 function buildKeeper(file: KeeperFile, password: Secret, log: Logger): Keeper {
   const rqlite = createRqlite({
-    urls: file.store_urls,
+    urls: storeUrls(file),
     username: file.store_username,
     password,
     clock: systemClock,
@@ -58,20 +58,6 @@ function buildKeeper(file: KeeperFile, password: Secret, log: Logger): Keeper {
     incarnation: uuidMaker(systemClock, systemRng).uuid(),
     systemUsers: file.postgres_user === null ? [own] : [own, file.postgres_user],
   });
-}
-
-/** The host's certificate, read again whenever it was renewed. */
-function storeTls(files: NonNullable<KeeperFile["store_tls"]>): () => RqliteTls {
-  const text = (path: string) => readFileSync(path, "utf8");
-  const paths = [files.ca_file, files.cert_file, files.key_file] as const;
-  const read = () => ({ ca: text(paths[0]), cert: text(paths[1]), key: text(paths[2]) });
-  const seen = () => paths.map((path) => statSync(path).mtimeMs).join();
-  let known = { seen: seen(), tls: read() };
-  return () => {
-    const now = seen();
-    if (now !== known.seen) known = { seen: now, tls: read() };
-    return known.tls;
-  };
 }
 
 function fileArgument(argv: readonly string[]): string | undefined {

@@ -17,7 +17,12 @@ import type { StepRun } from "./task-run.ts";
 /** How a keeper on some host reaches the store, and how much it logs. */
 export type KeeperAccess = Pick<
   KeeperFile,
-  "store_urls" | "store_username" | "store_password_file" | "store_tls" | "log_level"
+  | "store_urls"
+  | "store_urls_file"
+  | "store_username"
+  | "store_password_file"
+  | "store_tls"
+  | "log_level"
 >;
 
 export interface StepDeps {

@@ -24,6 +24,7 @@ import type { MembershipFile } from "./membership.ts";
 import { keeperPasswordPath, migrateStore, nodesOf, type OpenedStore } from "./open-store.ts";
 import { openPeers, type Peers } from "./peers.ts";
 import { renewCertificate } from "./renew-certificate.ts";
+import { storeUrlsPath, writeStoreUrls } from "./store-urls.ts";
 import { ownFacts, superviseKeepers } from "./supervise-keepers.ts";
 import { settleVote } from "./vote.ts";
 
@@ -147,6 +148,7 @@ function pieces(
   return {
     enter: (ending) => entry.enter(ending),
     keepers: (ending) => superviseKeepers(environment, ending),
+    storeUrls: (ending) => writeStoreUrls(member, ending),
     worker: inside((ending) => worker.run(ending)),
     report: inside((ending) => entry.report(ending)),
     members: inside((ending) => followMembers(member, () => entry.removed(), ending)),
@@ -172,7 +174,10 @@ function keeperAccess({ environment, membership, opened }: Member, host: HostRec
   const files = hostCertificateFiles(host.data_dir);
   const others = membership.others(host.id).map(({ url }) => url);
   return {
-    store_urls: host.store ? [host.store.url, ...others] : others,
+    // The rest is in the file, so that a new member is no reason to write keeper files.
+    ...(host.store
+      ? { store_urls: [host.store.url], store_urls_file: storeUrlsPath(host.data_dir) }
+      : { store_urls: others }),
     store_username: opened.rqlited.users.keeper.username,
     store_password_file: keeperPasswordPath(host.data_dir),
     store_tls: { ca_file: files.ca, cert_file: files.certificate, key_file: files.key },

@@ -59,6 +59,8 @@ export interface KeeperFile {
   readonly postgres_user: string | null;
   /** Base URLs, local first. */
   readonly store_urls: readonly string[];
+  /** A JSON array of them that the host's server keeps up to date; counts when it is there. */
+  readonly store_urls_file?: string;
   readonly store_username: string;
   readonly store_password_file: string;
   /** For https URLs. The files are renewed in place. */

@@ -1,0 +1,39 @@
+// How a keeper reaches the store now: files that the host's server changes while the keeper runs.
+import { readFileSync, statSync } from "node:fs";
+import type { KeeperFile } from "../../src/spec/instance-config.ts";
+import type { RqliteTls } from "../../src/store/rqlite.ts";
+
+/** The store's members as the host's server writes them down; those of the keeper file while it has not. */
+export function storeUrls({
+  store_urls,
+  store_urls_file: path,
+}: Pick<KeeperFile, "store_urls" | "store_urls_file">): () => readonly string[] {
+  if (path === undefined) return () => store_urls;
+  let known = { seen: 0, urls: store_urls };
+  return () => {
+    const seen = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+    if (seen !== known.seen) known = { seen, urls: parseUrls(path) ?? store_urls };
+    return known.urls;
+  };
+}
+
+function parseUrls(path: string): readonly string[] | undefined {
+  const list: unknown = JSON.parse(readFileSync(path, "utf8"));
+  if (!Array.isArray(list)) return undefined;
+  const urls = list.filter((each) => typeof each === "string");
+  return urls.length > 0 ? urls : undefined;
+}
+
+/** The host's certificate, read again whenever it was renewed. */
+export function storeTls(files: NonNullable<KeeperFile["store_tls"]>): () => RqliteTls {
+  const text = (path: string) => readFileSync(path, "utf8");
+  const paths = [files.ca_file, files.cert_file, files.key_file] as const;
+  const read = () => ({ ca: text(paths[0]), cert: text(paths[1]), key: text(paths[2]) });
+  const seen = () => paths.map((path) => statSync(path).mtimeMs).join();
+  let known = { seen: seen(), tls: read() };
+  return () => {
+    const now = seen();
+    if (now !== known.seen) known = { seen: now, tls: read() };
+    return known.tls;
+  };
+}
