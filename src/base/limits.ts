@@ -189,6 +189,10 @@ export const hostComponentTimeoutMs = 5_000;
 export const diskFreePartMin = 0.05;
 /** A wall clock that moved against the monotonic one by more than this has jumped. */
 export const clockJumpMsMax = 1_000;
+/** A wall clock that differs by more than this from the leader's is wrong. */
+export const clockDifferenceMsMax = 5_000;
+/** A host certificate with less than this part of its time left should have been renewed long ago. */
+export const certificateLeftPartMin = 0.2;
 /** How often a server looks which keepers its host has. */
 export const keeperListIntervalMs = 2_000;
 /** One request to another host that only looks, or changes little. */
@@ -217,7 +221,7 @@ export const sshKeepaliveMissesMax = 3;
 /** Most commands at once on one SSH connection; sshd allows 10 sessions, SFTP is one of them. */
 export const sshChannelsMax = 8;
 /** Tries of opening a session that sshd refuses, and the first wait between them; it doubles. */
-export const sshSessionTriesMax = 6;
+export const sshSessionTriesMax = 5;
 export const sshSessionRetryFirstMs = 20;
 /** An SSH connection that nobody used for this long is closed. */
 export const sshIdleCloseMs = 60_000;
@@ -257,3 +261,9 @@ export const hostReachTimeoutMs = 5_000;
 export const hostClockDifferenceMsMax = 2_000;
 /** How often the removal of a host looks whether its databases have left. */
 export const hostRemovalPollMs = 250;
+/** One question about who leads, or whether the cluster went on without this host. */
+export const leftBehindTimeoutMs = 2_000;
+/** Largest backup of the store that is restored, in bytes. */
+export const storeBackupBytesMax = 256 * 1024 * 1024;
+/** Taking or restoring a backup of the store. */
+export const storeBackupTimeoutMs = 120_000;

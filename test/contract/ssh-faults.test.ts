@@ -232,6 +232,20 @@ if (missing !== undefined) {
     await gone(() => sshd.sessions().length === 0);
   });
 
+  test("a host that allows fewer sessions is waited for", async () => {
+    const strict = await startSshd(["MaxSessions 2"]);
+    const key = { kind: "pinned", key: strict.hostKeys.ed25519 } as const;
+    const privateKey = strict.authorise("strict", "-t", "ed25519");
+    const host = executor(
+      { port: strict.port, hostKey: key, auth: { kind: "key", privateKey } },
+      { channelsMax: 8 },
+    );
+    const run = (index: number) => host.run({ argv: ["echo", String(index)] });
+    const results = await Promise.all(Array.from({ length: 10 }, (_, index) => run(index)));
+    expect(results.every(({ exitCode }) => exitCode === 0)).toBe(true);
+    await strict.stop();
+  });
+
   test("a large file comes back byte for byte, by SFTP and by sudo", async () => {
     const directory = mkdtempSync(join(tmpdir(), "pgherd-large-"));
     const content = new Uint8Array(20_000_000).map((_, index) => (index * 7919) >> 3);

@@ -138,7 +138,9 @@ export class SftpFiles {
     signal: AbortSignal | undefined,
     use: (sftp: SFTPWrapper, limit: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const held = await this.#connection.sftp(signal);
+    const held = await this.#connection.sftp(signal).catch((error: unknown) => {
+      throw this.#classify(error, signal);
+    });
     const limit = AbortSignal.any([held.gone, this.#clock.deadline(sshFileTimeoutMs, signal)]);
     try {
       return await orAborted(use(held.value, limit), limit);

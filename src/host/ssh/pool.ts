@@ -2,7 +2,12 @@
 // channels, closed when idle, opened again after a loss.
 import type { Client, ClientChannel, SFTPWrapper, SshFailure } from "ssh2";
 import type { Clock } from "../../base/clock.ts";
-import { sshChannelsMax, sshIdleCloseMs } from "../../base/limits.ts";
+import {
+  sshChannelsMax,
+  sshIdleCloseMs,
+  sshSessionRetryFirstMs,
+  sshSessionTriesMax,
+} from "../../base/limits.ts";
 import {
   connectSsh,
   defaultTimings,
@@ -70,7 +75,7 @@ export class SshConnection {
   ): Promise<Held<T>> {
     const leave = await this.#slots.enter(signal);
     try {
-      const held = await this.channel(request, attach, signal);
+      const held = await this.#patiently(() => this.channel(request, attach, signal), signal);
       return {
         ...held,
         release: () => {
@@ -79,6 +84,10 @@ export class SshConnection {
         },
       };
     } catch (error) {
+      // The host allows fewer than we thought: without this place, behind those who wait already.
+      if (isRefusal(error) && this.#slots.giveUp()) {
+        return this.session(request, attach, signal);
+      }
       leave();
       throw error;
     }
@@ -117,6 +126,18 @@ export class SshConnection {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#end();
+  }
+
+  /** sshd counts a session until it has cleaned up after it, somewhat longer than we do. */
+  async #patiently<T>(open: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await open();
+      } catch (error) {
+        if (!isRefusal(error) || attempt === sshSessionTriesMax - 1) throw error;
+        await this.#clock.sleep(sshSessionRetryFirstMs * 2 ** attempt, signal);
+      }
+    }
   }
 
   /** A connection that was lost unnoticed shows when a channel is asked for: then once more, anew. */
@@ -230,6 +251,11 @@ export class SshConnection {
     );
     open.client.destroy();
   }
+}
+
+/** Whether sshd is there and does not want another channel. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof SshError && /open failure/.test(error.message);
 }
 
 /** A channel through the jump host, which stays in use as long as the channel is open. */

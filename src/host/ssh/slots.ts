@@ -2,10 +2,12 @@
 
 /** At most `max` inside at once. */
 export class Slots {
+  #max: number;
   #free: number;
   readonly #waiting: (() => void)[] = [];
 
   constructor(max: number) {
+    this.#max = max;
     this.#free = max;
   }
 
@@ -22,6 +24,13 @@ export class Slots {
       if (next) next();
       else this.#free += 1;
     };
+  }
+
+  /** Takes the caller's place away for ever, so that it need not leave; false when it is the last one. */
+  giveUp(): boolean {
+    if (this.#max === 1) return false;
+    this.#max -= 1;
+    return true;
   }
 
   #wait(signal: AbortSignal | undefined): Promise<void> {
