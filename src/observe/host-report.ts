@@ -8,6 +8,7 @@ import type { Driver, StepContext } from "../orchestrator/driver.ts";
 import type { HostRecord } from "../spec/host.ts";
 import { listHosts, saveHost, saveHostStatus } from "../store/hosts.ts";
 import type { Store } from "../store/store.ts";
+import { storeNowMs } from "../store/store-clock.ts";
 import { readHostSize } from "./host-facts.ts";
 import { HostComponents } from "./host-status.ts";
 import { findInstallations } from "./postgres-installations.ts";
@@ -55,6 +56,8 @@ export interface HostReporterDeps {
   readonly log: Logger;
   readonly driver: Driver;
   readonly context: Omit<StepContext, "signal" | "log">;
+  /** Times of the certificate that other hosts know this one by. */
+  readonly certificate?: () => { readonly issuedAtMs: number; readonly notAfterMs: number };
 }
 
 export class HostReporter {
@@ -68,6 +71,8 @@ export class HostReporter {
       driver: deps.driver,
       context: deps.context,
       askStore: () => listHosts(deps.store.display, []),
+      leaderNowMs: () => storeNowMs(deps.store.display),
+      ...(deps.certificate ? { certificate: deps.certificate } : {}),
     });
   }
 

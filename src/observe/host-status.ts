@@ -3,7 +3,13 @@
 import type { Clock } from "../base/clock.ts";
 import { rfc3339 } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
-import { clockJumpMsMax, diskFreePartMin, hostComponentTimeoutMs } from "../base/limits.ts";
+import {
+  certificateLeftPartMin,
+  clockDifferenceMsMax,
+  clockJumpMsMax,
+  diskFreePartMin,
+  hostComponentTimeoutMs,
+} from "../base/limits.ts";
 import type { Driver, StepContext } from "../orchestrator/driver.ts";
 import type { ComponentStatus } from "../spec/host.ts";
 
@@ -13,6 +19,10 @@ export interface HostStatusDeps {
   readonly context: Omit<StepContext, "signal" | "log">;
   /** Asks the store something that needs its leader; rejects when there is no answer. */
   readonly askStore: () => Promise<unknown>;
+  /** Wall clock of the store's leader; undefined = there is none to compare with. */
+  readonly leaderNowMs?: () => Promise<number | undefined>;
+  /** When the certificate that other hosts know this one by was issued and ends; absent = it needs none. */
+  readonly certificate?: () => { readonly issuedAtMs: number; readonly notAfterMs: number };
 }
 
 /** Looks at the components of one host. */
@@ -29,13 +39,16 @@ export class HostComponents {
   /** Every component; one that cannot be looked at is not healthy, and says why. */
   async look(signal: AbortSignal): Promise<Readonly<Record<string, ComponentStatus>>> {
     const bounded = this.#deps.clock.deadline(hostComponentTimeoutMs, signal);
-    const [store, disk, driver] = await Promise.all([
+    const [store, disk, driver, clock, certificate] = await Promise.all([
       explained(() => this.#store(bounded)),
       explained(() => this.#disk(bounded)),
       explained(() => this.#driver(bounded)),
+      explained(() => this.#clock(bounded)),
+      explained(async () => this.#certificate()),
     ]);
     signal.throwIfAborted();
-    return { store, disk, clock: this.#clock(), driver };
+    const always = { store, disk, clock, driver };
+    return this.#deps.certificate ? { ...always, certificate } : always;
   }
 
   async #store(signal: AbortSignal): Promise<ComponentStatus> {
@@ -71,13 +84,57 @@ export class HostComponents {
   }
 
   /** A wall clock that jumps makes records and schedules wrong; leases do not depend on it. */
-  #clock(): ComponentStatus {
+  async #clock(signal: AbortSignal): Promise<ComponentStatus> {
     const offsetMs = offsetOf(this.#deps.clock);
     const jumpMs = Math.round(offsetMs - this.#offsetMs);
     this.#offsetMs = offsetMs;
-    const details = { now: rfc3339(this.#deps.clock.nowMs()), jump_ms: jumpMs };
-    if (Math.abs(jumpMs) <= clockJumpMsMax) return healthy(details);
-    return { ...unhealthy(`the wall clock jumped by ${jumpMs} ms`), details };
+    const differenceMs = await this.#leaderDifferenceMs(signal);
+    const details = {
+      now: rfc3339(this.#deps.clock.nowMs()),
+      jump_ms: jumpMs,
+      ...(differenceMs === undefined ? {} : { leader_difference_ms: differenceMs }),
+    };
+    if (Math.abs(jumpMs) > clockJumpMsMax) {
+      return { ...unhealthy(`the wall clock jumped by ${jumpMs} ms`), details };
+    }
+    if (Math.abs(differenceMs ?? 0) > clockDifferenceMsMax) {
+      const text = `the wall clock differs from the leader's by ${differenceMs} ms`;
+      return { ...unhealthy(text), details };
+    }
+    return healthy(details);
+  }
+
+  /** Positive where this host's clock is ahead. A store that is away is told by another component. */
+  async #leaderDifferenceMs(signal: AbortSignal): Promise<number | undefined> {
+    const { clock, leaderNowMs } = this.#deps;
+    if (!leaderNowMs) return undefined;
+    const beforeMs = clock.nowMs();
+    try {
+      const leaderMs = await Promise.race([leaderNowMs(), rejectedBy(signal)]);
+      if (leaderMs === undefined) return undefined;
+      // The leader answered somewhere between asking and hearing.
+      return Math.round((beforeMs + clock.nowMs()) / 2 - leaderMs);
+    } catch (error) {
+      if (error instanceof Error) return undefined;
+      throw error;
+    }
+  }
+
+  /** It is renewed after two thirds of its time; when most of the rest has passed too, something is wrong. */
+  #certificate(): ComponentStatus {
+    const { certificate, clock } = this.#deps;
+    if (!certificate) return healthy({});
+    const { issuedAtMs, notAfterMs } = certificate();
+    const nowMs = clock.nowMs();
+    const details = {
+      issued_at: rfc3339(issuedAtMs),
+      expires_at: rfc3339(notAfterMs),
+      age_seconds: Math.max(0, Math.round((nowMs - issuedAtMs) / 1_000)),
+    };
+    const left = (notAfterMs - nowMs) / (notAfterMs - issuedAtMs);
+    if (left > certificateLeftPartMin) return healthy(details);
+    const text = left > 0 ? "is not renewed in time" : "has expired";
+    return { ...unhealthy(`the host's certificate ${text}`), details };
   }
 
   async #driver(signal: AbortSignal): Promise<ComponentStatus> {

@@ -13,6 +13,7 @@ import { FakeDriver } from "../orchestrator/fake/driver.ts";
 import { listHosts } from "../store/hosts.ts";
 import { readHostSize } from "./host-facts.ts";
 import { type ConfiguredHost, HostReporter, observeHost } from "./host-report.ts";
+import { HostComponents } from "./host-status.ts";
 import { findInstallations } from "./postgres-installations.ts";
 
 const signal = new AbortController().signal;
@@ -111,7 +112,7 @@ async function openReporter() {
   });
   const record = await observeHost(configured, [], driver, { executor, signal });
   const status = async () => (await listHosts(store.db, ["h1"]))[0];
-  return { clock, executor, driver, store, reporter, record, status };
+  return { clock, executor, driver, host, store, reporter, record, status };
 }
 
 test("a host is registered with its record and its first status", async () => {
@@ -172,4 +173,32 @@ test("a component that cannot be looked at is not healthy, and says why", async 
     healthy: false,
     error: "the service manager does not answer",
   });
+});
+
+test("a clock that differs from the leader's, and a certificate that nobody renews, are named", async () => {
+  const { clock, executor, driver, host } = await openReporter();
+  const day = 86_400_000;
+  const certificate = { issuedAtMs: clock.nowMs(), notAfterMs: clock.nowMs() + 30 * day };
+  let leaderBehindMs = 0;
+  const components = new HostComponents({
+    clock,
+    driver,
+    context: { executor, host },
+    askStore: async () => undefined,
+    leaderNowMs: async () => clock.nowMs() - leaderBehindMs,
+    certificate: () => certificate,
+  });
+  const look = () => components.look(new AbortController().signal);
+  expect(await look()).toMatchObject({
+    clock: { healthy: true, details: { leader_difference_ms: 0 } },
+    certificate: { healthy: true, details: { age_seconds: 0 } },
+  });
+  leaderBehindMs = 600_000;
+  await clock.advance(25 * day);
+  expect(await look()).toMatchObject({
+    clock: { healthy: false, error: "the wall clock differs from the leader's by 600000 ms" },
+    certificate: { healthy: false, error: "the host's certificate is not renewed in time" },
+  });
+  await clock.advance(5 * day);
+  expect((await look()).certificate?.error).toBe("the host's certificate has expired");
 });

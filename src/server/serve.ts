@@ -207,6 +207,7 @@ class Entry {
       log: log.component("host"),
       driver,
       context: { executor, host: ownFacts(environment) },
+      certificate: () => member.certificate.times(),
     });
   }
 
