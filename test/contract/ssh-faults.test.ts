@@ -241,9 +241,12 @@ if (missing !== undefined) {
       { channelsMax: 8 },
     );
     const run = (index: number) => host.run({ argv: ["echo", String(index)] });
-    const results = await Promise.all(Array.from({ length: 10 }, (_, index) => run(index)));
-    expect(results.every(({ exitCode }) => exitCode === 0)).toBe(true);
-    await strict.stop();
+    try {
+      const results = await Promise.all(Array.from({ length: 10 }, (_, index) => run(index)));
+      expect(results.every(({ exitCode }) => exitCode === 0)).toBe(true);
+    } finally {
+      await strict.stop();
+    }
   });
 
   test("a large file comes back byte for byte, by SFTP and by sudo", async () => {
