@@ -94,7 +94,7 @@ test("times: 90 days, five minutes back, renewal after two thirds", () => {
   const { validFromDate, validToDate } = new X509Certificate(server.certificatePem);
   expect(validFromDate.getTime()).toBe(server.notBeforeMs);
   expect(validToDate.getTime()).toBe(server.notAfterMs);
-  expect(nowMs - server.notBeforeMs).toBeWithin(300_000, 301_000);
+  expect(nowMs - server.notBeforeMs).toBeWithin(3_600_000, 3_601_000);
   expect(server.notAfterMs - nowMs).toBeWithin(90 * DAY_MS - 1_000, 90 * DAY_MS + 1);
   expect(server.renewAfterMs - nowMs).toBeWithin(59 * DAY_MS, 60 * DAY_MS);
   expect(renewAfter(server.certificatePem)).toBe(server.renewAfterMs);

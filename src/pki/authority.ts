@@ -46,7 +46,7 @@ const DAY_MS = 86_400_000;
 const AUTHORITY_VALID_MS = 3_650 * DAY_MS;
 const LEAF_VALID_MS = 90 * DAY_MS;
 /** Hosts whose clocks are behind accept it all the same. */
-const BACKDATED_MS = 300_000;
+const BACKDATED_MS = 3_600_000;
 
 /** A new self-signed CA of this name, valid for ten years, that signs end certificates only. */
 export async function createAuthority(name: string, nowMs: number, rng: Rng): Promise<Authority> {
