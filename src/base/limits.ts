@@ -193,10 +193,6 @@ export const clockJumpMsMax = 1_000;
 export const clockDifferenceMsMax = 5_000;
 /** A host certificate with less than this part of its time left should have been renewed long ago. */
 export const certificateLeftPartMin = 0.2;
-/** A wall clock that differs by more than this from the leader's is wrong. */
-export const clockDifferenceMsMax = 5_000;
-/** A host certificate with less than this part of its time left should have been renewed long ago. */
-export const certificateLeftPartMin = 0.2;
 /** How often a server looks which keepers its host has. */
 export const keeperListIntervalMs = 2_000;
 /** One request to another host that only looks, or changes little. */

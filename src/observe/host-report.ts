@@ -8,7 +8,6 @@ import type { Driver, StepContext } from "../orchestrator/driver.ts";
 import type { HostRecord } from "../spec/host.ts";
 import { listHosts, saveHost, saveHostStatus } from "../store/hosts.ts";
 import type { Store } from "../store/store.ts";
-import { storeNowMs } from "../store/store-clock.ts";
 import { readHostSize } from "./host-facts.ts";
 import { HostComponents } from "./host-status.ts";
 import { findInstallations } from "./postgres-installations.ts";
@@ -56,6 +55,8 @@ export interface HostReporterDeps {
   readonly log: Logger;
   readonly driver: Driver;
   readonly context: Omit<StepContext, "signal" | "log">;
+  /** Wall clock of the host that leads; undefined = there is none to compare with. */
+  readonly leaderNowMs?: () => Promise<number | undefined>;
   /** Times of the certificate that other hosts know this one by. */
   readonly certificate?: () => { readonly issuedAtMs: number; readonly notAfterMs: number };
 }
@@ -71,7 +72,7 @@ export class HostReporter {
       driver: deps.driver,
       context: deps.context,
       askStore: () => listHosts(deps.store.display, []),
-      leaderNowMs: () => storeNowMs(deps.store.display),
+      ...(deps.leaderNowMs ? { leaderNowMs: deps.leaderNowMs } : {}),
       ...(deps.certificate ? { certificate: deps.certificate } : {}),
     });
   }

@@ -19,7 +19,7 @@ export interface HostStatusDeps {
   readonly context: Omit<StepContext, "signal" | "log">;
   /** Asks the store something that needs its leader; rejects when there is no answer. */
   readonly askStore: () => Promise<unknown>;
-  /** Wall clock of the store's leader; undefined = there is none to compare with. */
+  /** Wall clock of the host that leads; undefined = there is none to compare with. */
   readonly leaderNowMs?: () => Promise<number | undefined>;
   /** When the certificate that other hosts know this one by was issued and ends; absent = it needs none. */
   readonly certificate?: () => { readonly issuedAtMs: number; readonly notAfterMs: number };

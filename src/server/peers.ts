@@ -4,6 +4,7 @@ import { must } from "../base/assert.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Executor, ExecutorOf, PlanMark } from "../host/executor.ts";
 import { PeerExecutor } from "../host/peer.ts";
+import { peerPaths } from "../host/peer-messages.ts";
 import { ByServerDriver } from "../orchestrator/by-server.ts";
 import type { Driver } from "../orchestrator/driver.ts";
 import { driverByName } from "../orchestrator/registry.ts";
@@ -19,6 +20,7 @@ import type { HostRecord } from "../spec/host.ts";
 import { listHosts } from "../store/hosts.ts";
 import { replaceFile } from "../store/rqlited-binary.ts";
 import type { Store } from "../store/store.ts";
+import { loadWorkerLease } from "../store/worker-lease.ts";
 import type { Work } from "./background.ts";
 import type { ServerEnvironment } from "./environment.ts";
 import { launcher } from "./launcher.ts";
@@ -30,6 +32,8 @@ export interface Peers {
   readonly executor: ExecutorOf;
   /** By the `orchestrator` of a host's record. */
   readonly driver: (orchestrator: string) => Driver | undefined;
+  /** Wall clock of the host whose worker works, the leader's; undefined where there is none. */
+  readonly leaderNowMs: () => Promise<number | undefined>;
   /** Follows the renewals of this host's certificate. */
   readonly follow: Work;
   stop(): Promise<void>;
@@ -56,9 +60,11 @@ export async function openPeers(options: PeersOptions): Promise<Peers> {
     log,
   });
   log.info("listening for other hosts", { port: listener.port });
+  const executor = executors(options, credentials);
   return {
     port: listener.port,
-    executor: executors(options, credentials),
+    executor,
+    leaderNowMs: () => leaderNowMs(options, executor),
     driver: drivers(environment),
     follow: (signal) =>
       credentials.watch({ clock: environment.clock, log }, (next) => listener.renew(next), signal),
@@ -116,6 +122,21 @@ function executors(
     const link = peerLink({ hostId, addresses, port }, () => credentials.current());
     return new PeerExecutor(link, { clock, ids, ...(plan ? { plan } : {}) });
   };
+}
+
+async function leaderNowMs(
+  { environment, store }: PeersOptions,
+  executor: ExecutorOf,
+): Promise<number | undefined> {
+  const lease = await loadWorkerLease(store);
+  if (!lease || lease.holder === "") return undefined;
+  if (lease.holder === environment.config.host_id) return environment.clock.nowMs();
+  const leader = await executor(lease.holder);
+  if (!(leader instanceof PeerExecutor)) return undefined;
+  const { body } = await leader.ask({ method: "GET", path: peerPaths.ping }, undefined);
+  const answer: unknown = JSON.parse(new TextDecoder().decode(body));
+  const isTold = typeof answer === "object" && answer !== null && "now_ms" in answer;
+  return isTold && typeof answer.now_ms === "number" ? answer.now_ms : undefined;
 }
 
 /** Every driver that some host may have; work on hosts with a server is done by that server. */

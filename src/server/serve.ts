@@ -63,7 +63,7 @@ export async function serve(
   const removal = new AbortController();
   const certificates = dirname(member.certificate.files.certificate);
   const peers = await openPeers({ environment, store: opened.store, certificates });
-  const entry = new Entry(member, peers.port, () => removal.abort());
+  const entry = new Entry(member, peers, () => removal.abort());
   if (time === "first") {
     try {
       await entry.enter(signal);
@@ -189,14 +189,14 @@ function keeperAccess({ environment, membership, opened }: Member, host: HostRec
 class Entry {
   readonly #member: Member;
   readonly #reporter: HostReporter;
-  readonly #peerPort: number;
+  readonly #peers: Peers;
   readonly #onRemoved: () => void;
   readonly #inside = Promise.withResolvers<void>();
   #host: HostRecord | undefined;
 
-  constructor(member: Member, peerPort: number, onRemoved: () => void) {
+  constructor(member: Member, peers: Peers, onRemoved: () => void) {
     this.#member = member;
-    this.#peerPort = peerPort;
+    this.#peers = peers;
     this.#onRemoved = onRemoved;
     const { environment, opened } = member;
     const { clock, ids, log, driver, executor } = environment;
@@ -208,6 +208,7 @@ class Entry {
       driver,
       context: { executor, host: ownFacts(environment) },
       certificate: () => member.certificate.times(),
+      leaderNowMs: peers.leaderNowMs,
     });
   }
 
@@ -245,7 +246,7 @@ class Entry {
     const host: HostRecord = {
       ...observed,
       store: { url, raft, voter },
-      peer_port: this.#peerPort,
+      peer_port: this.#peers.port,
       ...(config.witness ? { witness: true, installations: [] } : {}),
     };
     await this.#reporter.register(host, signal);

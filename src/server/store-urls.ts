@@ -2,8 +2,16 @@
 import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import { membersCheckMs } from "../base/limits.ts";
+import type { Rqlited } from "../store/rqlited.ts";
 import { replaceFile } from "../store/rqlited-binary.ts";
-import type { Member } from "./serve.ts";
+import type { ServerEnvironment } from "./environment.ts";
+import type { MembershipFile } from "./membership.ts";
+
+export interface StoreUrlsParts {
+  readonly environment: ServerEnvironment;
+  readonly membership: MembershipFile;
+  readonly opened: { readonly rqlited: Rqlited };
+}
 
 /** The file: a JSON array of base URLs, this host's own first. */
 export function storeUrlsPath(dataDir: string): string {
@@ -11,8 +19,8 @@ export function storeUrlsPath(dataDir: string): string {
 }
 
 /** Keeps the file as the members are, until the signal aborts. */
-export async function writeStoreUrls(member: Member, signal: AbortSignal): Promise<void> {
-  const { environment, membership, opened } = member;
+export async function writeStoreUrls(parts: StoreUrlsParts, signal: AbortSignal): Promise<void> {
+  const { environment, membership, opened } = parts;
   const { config, clock, rng, log } = environment;
   let written = "";
   while (!signal.aborted) {
