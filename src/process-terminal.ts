@@ -22,6 +22,10 @@ export function processTerminal(): Terminal {
     writeText: async (path, text) => {
       await Bun.write(path, text, { mode: 0o600, createPath: true });
     },
+    readBytes: (path) => (path === "-" ? Bun.stdin.bytes() : Bun.file(path).bytes()),
+    writeBytes: async (path, bytes) => {
+      await Bun.write(path, bytes, { mode: 0o600 });
+    },
     fileExists: (path) => Bun.file(path).exists(),
     prompt: ask,
     exec: run,

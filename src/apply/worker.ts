@@ -13,6 +13,7 @@ import {
 } from "../base/limits.ts";
 import type { Rng } from "../base/rng.ts";
 import { type ActiveTask, listActiveTasks } from "../store/tasks.ts";
+import { HostRemoval, type HostRemovalDeps } from "./host-removal.ts";
 import { acquireLease, type LeaseDeps } from "./lease.ts";
 import { prune } from "./prune.ts";
 import { rotateCertificates } from "./rotate.ts";
@@ -20,7 +21,9 @@ import type { StepDeps } from "./step-deps.ts";
 import { createStepRunner } from "./steps.ts";
 import { TaskRun, type TaskRunDeps } from "./task-run.ts";
 
-export type WorkerDeps = LeaseDeps & StepDeps & { readonly rng: Rng };
+export type WorkerDeps = LeaseDeps &
+  StepDeps &
+  Pick<HostRemovalDeps, "removeNode"> & { readonly rng: Rng };
 
 export interface Worker {
   /** Works until the signal aborts; then running steps are stopped and left to the next worker. */
@@ -86,15 +89,18 @@ async function repeat(
 
 /** Starts runs for tasks that are due and tells running ones about cancels. */
 export class TaskLoop {
-  readonly #deps: TaskRunDeps;
-  readonly #runs = new Map<string, { readonly run: TaskRun; readonly database: string | null }>();
+  readonly #deps: TaskRunDeps & HostRemovalDeps;
+  readonly #runs = new Map<
+    string,
+    { readonly run: TaskRun | HostRemoval; readonly database: string | null }
+  >();
   readonly #ends = new Map<string, Promise<void>>();
   /** Abandoned tasks and when, on the monotonic clock, they are tried again. */
   readonly #retryAtMs = new Map<string, number>();
   /** Aborts when a run ended and another task of its database may begin. */
   #wake = new AbortController();
 
-  constructor(deps: TaskRunDeps) {
+  constructor(deps: TaskRunDeps & HostRemovalDeps) {
     this.#deps = deps;
   }
 
@@ -147,7 +153,10 @@ export class TaskLoop {
   }
 
   #begin(task: ActiveTask): void {
-    const run = new TaskRun(this.#deps, task.id);
+    const run =
+      task.scope === "host"
+        ? new HostRemoval(this.#deps, task.id)
+        : new TaskRun(this.#deps, task.id);
     this.#runs.set(task.id, { run, database: task.databaseId });
     const end = run.run().then((result) => {
       this.#runs.delete(task.id);

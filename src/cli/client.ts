@@ -6,6 +6,8 @@ import { CliError, type ExitCode, exitCodes } from "./exit-codes.ts";
 export interface RequestOptions {
   readonly query?: Readonly<Record<string, string | undefined>>;
   readonly body?: unknown;
+  /** A body that is sent as it is. */
+  readonly raw?: Uint8Array<ArrayBuffer>;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -47,6 +49,14 @@ export class ApiClient {
     return text === "" ? undefined : JSON.parse(text);
   }
 
+  /** An answer that is no JSON. */
+  async bytes(path: string): Promise<Uint8Array> {
+    const limit = this.#options.clock.deadline(this.#options.timeoutMs);
+    const response = await this.#send("GET", path, {}, limit);
+    if (!response.ok) throw errorOf(response.status, await response.text());
+    return response.bytes();
+  }
+
   /** Server-sent events until the stream ends; without a time limit. */
   async *stream(path: string, query: RequestOptions["query"]): AsyncGenerator<StreamEvent> {
     const response = await this.#send("GET", path, {
@@ -84,6 +94,7 @@ export class ApiClient {
             ...options.headers,
           },
           ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
+          ...(options.raw === undefined ? {} : { body: options.raw }),
           signal,
         });
       } catch (thrown) {

@@ -58,6 +58,10 @@ async function pgherd(
     writeText: async (path, text) => {
       disk.set(path, text);
     },
+    readBytes: async (path) => new TextEncoder().encode(disk.get(path) ?? ""),
+    writeBytes: async (path, bytes) => {
+      disk.set(path, new TextDecoder().decode(bytes));
+    },
     fileExists: async (path) => disk.has(path),
     prompt: async () => "",
     exec: async () => 0,

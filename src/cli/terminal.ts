@@ -14,6 +14,8 @@ export interface Terminal {
   /** A file's text; "-" is standard input. Throws when there is none. */
   readonly readText: (path: string) => Promise<string>;
   readonly writeText: (path: string, text: string) => Promise<void>;
+  readonly readBytes: (path: string) => Promise<Uint8Array<ArrayBuffer>>;
+  readonly writeBytes: (path: string, bytes: Uint8Array) => Promise<void>;
   readonly fileExists: (path: string) => Promise<boolean>;
   /** One line typed by the user. */
   readonly prompt: (question: string) => Promise<string>;

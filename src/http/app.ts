@@ -18,6 +18,7 @@ import { instanceEndpoints } from "./instances.ts";
 import { ForeignPage, NoSuchRoute } from "./malformed.ts";
 import { nodeEndpoints } from "./nodes.ts";
 import { openapiDocument } from "./openapi.ts";
+import { readBytes } from "./parse.ts";
 import { rootEndpoints } from "./root.ts";
 import { taskEndpoints } from "./tasks.ts";
 
@@ -89,6 +90,7 @@ function exchangeOf(request: Request, connection: Connection, deps: AppDeps): Ex
     headers: request.headers,
     gone: () => AbortSignal.any([request.signal, deps.stopping]),
     keepOpen: connection.keepOpen,
+    bytes: (max) => readBytes(request, max),
     operations: deps.operations,
     log: deps.log,
   };

@@ -1,5 +1,6 @@
 // Routes of the cluster: its making, its members' way in, its state.
 import { Type } from "@sinclair/typebox";
+import { storeBackupBytesMax } from "../base/limits.ts";
 import { closed } from "../spec/closed.ts";
 import {
   Cluster,
@@ -10,6 +11,8 @@ import {
   JoinOptionsResponse,
   JoinTokenInfo,
   ListJoinTokensResponse,
+  RecoverQuorumResponse,
+  RotateCertificatesResponse,
 } from "../spec/cluster.ts";
 import { type Endpoint, endpoint, type Method } from "./endpoint.ts";
 
@@ -45,6 +48,7 @@ export function clusterEndpoints(): readonly Endpoint[] {
       },
     }),
     ...tokenEndpoints(),
+    ...maintenanceEndpoints(),
     endpoint({
       method: "GET",
       path: "/v1/cluster/join-token",
@@ -115,6 +119,57 @@ function tokenEndpoints(): readonly Endpoint[] {
       answers: { 200: JoinTokenInfo },
       errors: [400, 404, 409],
       handle: ({ operations, params }) => operations.revokeJoinToken(params.token_id),
+    }),
+  ];
+}
+
+function maintenanceEndpoints(): readonly Endpoint[] {
+  return [
+    endpoint({
+      method: "POST",
+      path: "/v1/cluster/recover-quorum",
+      operationId: "recover-quorum",
+      tag: "Cluster",
+      summary: "Go on with this host alone when the other members are lost",
+      description:
+        "Refused while the store has a leader. Other hosts that come back follow this one; what only they had is lost.",
+      answers: { 200: RecoverQuorumResponse },
+      errors: [400, 409],
+      handle: ({ operations }) => operations.recoverQuorum(),
+    }),
+    endpoint({
+      method: "POST",
+      path: "/v1/cluster/rotate-certs",
+      operationId: "rotate-certificates",
+      tag: "Cluster",
+      summary: "Have every host replace its certificate",
+      answers: { 200: RotateCertificatesResponse },
+      errors: [409],
+      handle: ({ operations }) => operations.rotateCertificates(),
+    }),
+    endpoint({
+      method: "GET",
+      path: "/v1/cluster/backup",
+      operationId: "backup-store",
+      tag: "Cluster",
+      summary: "The store as an SQLite file; secrets in it are sealed",
+      answers: { 200: null },
+      errors: [409],
+      handle: ({ operations }) => operations.backup(),
+    }),
+    endpoint({
+      method: "POST",
+      path: "/v1/cluster/restore",
+      operationId: "restore-store",
+      tag: "Cluster",
+      summary: "Replace the store's content by a backup",
+      description: "Members, tokens and leases stay as they are. The body is the SQLite file.",
+      answers: { 204: null },
+      errors: [400, 409],
+      handle: async ({ operations, bytes }) => {
+        await operations.restore(await bytes(storeBackupBytesMax));
+        return new Response(null, { status: 204 });
+      },
     }),
   ];
 }

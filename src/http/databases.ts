@@ -96,10 +96,10 @@ const updateDatabase = endpoint({
   errors: [400, 404, 409],
   async handle({ operations, params, query, body }) {
     const databaseId = identifier("database_id", params.database_id);
-    if (query.remove_host?.length) return notInThisVersion("removing a host");
+    const removed = (query.remove_host ?? []).map((id) => identifier("remove_host", id));
     const forced = query.force_update ?? false;
-    if (query.dry_run) return operations.planUpdate(databaseId, body, forced);
-    return operations.updateDatabase(databaseId, body, forced);
+    if (query.dry_run) return operations.planUpdate(databaseId, body, forced, removed);
+    return operations.updateDatabase(databaseId, body, forced, removed);
   },
 });
 

@@ -17,6 +17,8 @@ export interface Exchange {
   readonly gone: () => AbortSignal;
   /** Exempts the connection from the idle timeout, for answers that stay open. */
   readonly keepOpen: () => void;
+  /** The body as it came; throws PayloadTooLarge. */
+  readonly bytes: (max: number) => Promise<Uint8Array>;
   readonly operations: Operations;
   readonly log: Logger;
 }

@@ -3,7 +3,6 @@ import { Host, ListHostsResponse } from "../spec/host.ts";
 import { RemoveHostResponse } from "../spec/requests.ts";
 import { type Endpoint, endpoint } from "./endpoint.ts";
 import { identifier } from "./identifiers.ts";
-import { notInThisVersion } from "./not-yet.ts";
 import { Force, HostPath } from "./parameters.ts";
 
 export function hostEndpoints(): readonly Endpoint[] {
@@ -39,7 +38,8 @@ export function hostEndpoints(): readonly Endpoint[] {
       query: Force,
       answers: { 200: RemoveHostResponse },
       errors: [400, 404, 409],
-      handle: () => notInThisVersion("removing a host"),
+      handle: ({ operations, params, query }) =>
+        operations.removeHost(identifier("host_id", params.host_id), query.force ?? false),
     }),
   ];
 }

@@ -1,7 +1,7 @@
 // Puts the application on a socket: request ids, access log, timeouts, graceful stop.
 import { type Clock, httpDate } from "../base/clock.ts";
 import type { Ids } from "../base/ids.ts";
-import { httpIdleTimeoutSeconds, requestBodyBytesMax, requestKeyCharsMax } from "../base/limits.ts";
+import { httpIdleTimeoutSeconds, requestKeyCharsMax, storeBackupBytesMax } from "../base/limits.ts";
 import type { Logger, LogLevel } from "../base/log.ts";
 import type { App } from "./app.ts";
 
@@ -25,7 +25,7 @@ export interface Listener {
 }
 
 /** Bun refuses longer bodies by itself and without a word, so parse.ts must get to see those a little too long. */
-const SOCKET_BODY_BYTES_MAX = 4 * requestBodyBytesMax;
+const SOCKET_BODY_BYTES_MAX = 2 * storeBackupBytesMax;
 
 /** Listens at once; throws when the address cannot be bound. */
 export function listen(deps: ListenerDeps, { hostname, port }: ListenOptions): Listener {

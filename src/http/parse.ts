@@ -105,7 +105,7 @@ function scalar(wanted: TSchema | undefined, text: string): unknown {
 
 /** The body as JSON, whatever content type the client names. Throws when there is none, or too much. */
 async function readJson(request: Request): Promise<unknown> {
-  const bytes = await readBytes(request);
+  const bytes = await readBytes(request, requestBodyBytesMax);
   if (bytes.length === 0) throw MalformedRequest.of("missing_payload", "body", "is required");
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
@@ -116,14 +116,15 @@ async function readJson(request: Request): Promise<unknown> {
   }
 }
 
-async function readBytes(request: Request): Promise<Uint8Array> {
+/** The whole body. Throws PayloadTooLarge. */
+export async function readBytes(request: Request, max: number): Promise<Uint8Array> {
   const declared = Number(request.headers.get("content-length") ?? 0);
-  if (declared > requestBodyBytesMax) throw new PayloadTooLarge(requestBodyBytesMax);
+  if (declared > max) throw new PayloadTooLarge(max);
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of request.body ?? []) {
     bytes += chunk.length;
-    if (bytes > requestBodyBytesMax) throw new PayloadTooLarge(requestBodyBytesMax);
+    if (bytes > max) throw new PayloadTooLarge(max);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks, bytes);

@@ -59,6 +59,22 @@ export interface NewTask {
   readonly instanceId?: string;
   readonly hostId?: string;
   readonly notBeforeMs?: number;
+  readonly parentId?: string;
+}
+
+/** A pending task that removes a host once its child tasks have ended. */
+export function newHostRemoval(deps: OperationsDeps, hostId: string): TaskRecord {
+  const nothing = { databaseId: "", generation: 0, parentGeneration: 0 };
+  const plan: Plan = {
+    ...nothing,
+    kind: "update",
+    steps: [],
+    restarts: [],
+    switchovers: [],
+    writeGapMs: {},
+  };
+  const task = newTask(deps, { scope: "host", databaseId: hostId, type: "remove_host", plan });
+  return { ...task, databaseId: null, hostId, work: { plan, removeHost: hostId } };
 }
 
 /** A pending task for a plan of a database. */
@@ -72,7 +88,7 @@ export function newTask(deps: OperationsDeps, task: NewTask): TaskRecord {
     nodeName: task.nodeName ?? null,
     instanceId: task.instanceId ?? null,
     hostId: task.hostId ?? null,
-    parentId: null,
+    parentId: task.parentId ?? null,
     type: task.type,
     status: "pending",
     error: null,

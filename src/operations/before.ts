@@ -45,6 +45,26 @@ export async function lookAt(
   return { record, instances, stored, observed };
 }
 
+/** The same as if nothing had ever been on these hosts. */
+export function withoutHosts(before: Before, hostIds: readonly string[]): Before {
+  if (hostIds.length === 0) return before;
+  const stays = ({ hostId }: { readonly hostId: string }) => !hostIds.includes(hostId);
+  const instances = before.instances.filter(stays);
+  const ids = new Set(instances.map(({ id }) => id));
+  const { absentKeepers, pendingRestart, primaries } = before.observed;
+  const known = (of: ReadonlySet<string>) => new Set([...of].filter((id) => ids.has(id)));
+  return {
+    record: before.record,
+    instances,
+    stored: before.stored.filter(stays),
+    observed: {
+      absentKeepers: known(absentKeepers),
+      pendingRestart: known(pendingRestart),
+      primaries: new Map([...primaries].filter(([, id]) => ids.has(id))),
+    },
+  };
+}
+
 async function observe(
   deps: OperationsDeps,
   runtime: ClusterRuntime,

@@ -3,8 +3,9 @@ import type { Plan } from "../plan/resource.ts";
 import { instanceId } from "../spec/ids.ts";
 import type { ResolvedNode } from "../spec/normalise.ts";
 import type { StoreDb } from "../store/db.ts";
-import { type ObservedInstance, saveInstance } from "../store/instances.ts";
+import { deleteInstancesOn, type ObservedInstance, saveInstance } from "../store/instances.ts";
 import { portFreeGuard, type TakenPort, takePort } from "../store/ports.ts";
+import { deleteResource, listResources } from "../store/resources.ts";
 import type { Query } from "../store/statement.ts";
 import type { Guard } from "../store/store.ts";
 
@@ -50,6 +51,22 @@ export function deletingStatements(
   return existing.map((instance) =>
     saveInstance(db, { ...identity(instance), state: "deleting" }, atMs),
   );
+}
+
+/** Gives up what a database has on hosts that are gone. */
+export async function forgetStatements(
+  db: StoreDb,
+  databaseId: string,
+  hostIds: readonly string[],
+): Promise<readonly Query[]> {
+  if (hostIds.length === 0) return [];
+  const gone = (await listResources(db, databaseId)).filter(({ hostId }) =>
+    hostIds.includes(hostId),
+  );
+  return [
+    ...gone.map((resource) => deleteResource(db, databaseId, resource)),
+    ...hostIds.flatMap((hostId) => deleteInstancesOn(db, databaseId, hostId)),
+  ];
 }
 
 /** Takes ports and guards against another instance taking them first. */

@@ -1,4 +1,5 @@
 // The operations of a real control plane: one file per verb, put together.
+import { rfc3339 } from "../base/clock.ts";
 import { cancelTask } from "./cancel-task.ts";
 import { createDatabase, planCreate } from "./create-database.ts";
 import { deleteDatabase, planDelete } from "./delete-database.ts";
@@ -18,6 +19,7 @@ import {
   readiness,
   taskLog,
 } from "./queries.ts";
+import { removeHost } from "./remove-host.ts";
 import { restartInstance } from "./restart-instance.ts";
 import { runtimeOf } from "./runtime.ts";
 import { startInstance } from "./start-instance.ts";
@@ -34,19 +36,26 @@ export function createOperations(deps: OperationsDeps): Operations {
     admit: (request) => runtimeOf(deps).admit(request),
     getCluster: () => getCluster(deps),
     joinToken: () => joinToken(deps),
+    recoverQuorum: () => runtimeOf(deps).recoverQuorum(),
+    rotateCertificates: async () => ({
+      requested_at: rfc3339(await runtimeOf(deps).rotateCertificates()),
+    }),
+    backup: () => runtimeOf(deps).backup(),
+    restore: (file) => runtimeOf(deps).restore(file),
     listJoinTokens: () => listJoinTokens(deps),
     createJoinToken: (request) => createJoinToken(deps, request),
     revokeJoinToken: (tokenId) => revokeToken(deps, tokenId),
     listHosts: () => listHosts(deps),
     getHost: (hostId) => getHost(deps, hostId),
+    removeHost: (hostId, force) => removeHost(deps, hostId, force),
     listDatabases,
     getDatabase: (databaseId) => getDatabase(deps, databaseId),
     createDatabase: (request, key) => createDatabase(deps, request, key),
     planCreate: (request) => planCreate(deps, request),
-    updateDatabase: (databaseId, request, forceUpdate) =>
-      updateDatabase(deps, { databaseId, request, forceUpdate }),
-    planUpdate: (databaseId, request, forceUpdate) =>
-      planUpdate(deps, { databaseId, request, forceUpdate }),
+    updateDatabase: (databaseId, request, forceUpdate, removeHosts = []) =>
+      updateDatabase(deps, { databaseId, request, forceUpdate, removeHosts }),
+    planUpdate: (databaseId, request, forceUpdate, removeHosts = []) =>
+      planUpdate(deps, { databaseId, request, forceUpdate, removeHosts }),
     deleteDatabase: (databaseId, force) => deleteDatabase(deps, databaseId, force),
     planDelete: (databaseId, force) => planDelete(deps, databaseId, force),
     restartInstance: (databaseId, instanceId, scheduledAt) =>

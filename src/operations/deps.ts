@@ -14,6 +14,8 @@ import type { StatementParser } from "./statement-parser.ts";
 /** Everything that exists only after the cluster was initialised. */
 export interface ClusterRuntime {
   readonly clusterId: string;
+  /** Of this server. */
+  readonly hostId: string;
   readonly store: Store;
   readonly sealer: Sealer;
   /** `PGEDGE-<fingerprint of the CA>-<secret>` */
@@ -21,6 +23,14 @@ export interface ClusterRuntime {
   readonly newJoinToken: () => { readonly id: string; readonly secret: Secret };
   /** Lets a host in; throws OperationError. */
   readonly admit: (request: JoinOptionsRequest) => Promise<JoinOptionsResponse>;
+  /** Makes this host the only member of a store without a quorum; `copy` is where the replaced files are. */
+  readonly recoverQuorum: () => Promise<{ readonly copy: string }>;
+  /** Has every host replace its certificate; the time of the wish, wall clock, milliseconds. */
+  readonly rotateCertificates: () => Promise<number>;
+  /** The whole store as an SQLite file. */
+  readonly backup: () => Promise<Response>;
+  /** Replaces the store's content by such a file; members, leases and tokens stay as they are. */
+  readonly restore: (file: Uint8Array) => Promise<void>;
   /** Takes a host's member out of the store; nothing happens when it has none. */
   readonly removeNode: (hostId: string) => Promise<void>;
   /** Driver of a host, by the `orchestrator` of its record; undefined = this build does not have it. */

@@ -8,6 +8,8 @@ import type {
   JoinOptionsRequest,
   JoinOptionsResponse,
   JoinTokenInfo,
+  RecoverQuorumResponse,
+  RotateCertificatesResponse,
 } from "../spec/cluster.ts";
 import type {
   CreateDatabaseRequest,
@@ -20,6 +22,7 @@ import type {
 } from "../spec/database.ts";
 import type { Host } from "../spec/host.ts";
 import type { PlanView } from "../spec/plan-view.ts";
+import type { RemoveHostResponse } from "../spec/requests.ts";
 import type { Task, TaskLog, TaskScope } from "../spec/task.ts";
 
 export interface TaskPage {
@@ -56,11 +59,17 @@ export interface Operations {
   admit(request: JoinOptionsRequest): Promise<JoinOptionsResponse>;
   getCluster(): Promise<Cluster>;
   joinToken(): Promise<ClusterJoinToken>;
+  recoverQuorum(): Promise<RecoverQuorumResponse>;
+  rotateCertificates(): Promise<RotateCertificatesResponse>;
+  /** An SQLite file. */
+  backup(): Promise<Response>;
+  restore(file: Uint8Array): Promise<void>;
   listJoinTokens(): Promise<readonly JoinTokenInfo[]>;
   createJoinToken(request: CreateJoinTokenRequest): Promise<CreateJoinTokenResponse>;
   revokeJoinToken(tokenId: string): Promise<JoinTokenInfo>;
   listHosts(): Promise<readonly Host[]>;
   getHost(hostId: string): Promise<Host>;
+  removeHost(hostId: string, force: boolean): Promise<RemoveHostResponse>;
   listDatabases(): Promise<readonly DatabaseSummary[]>;
   getDatabase(databaseId: string): Promise<Database>;
   createDatabase(
@@ -72,11 +81,14 @@ export interface Operations {
     databaseId: string,
     request: UpdateDatabaseRequest,
     forceUpdate: boolean,
+    /** Hosts that are gone. */
+    removeHosts?: readonly string[],
   ): Promise<UpdateDatabaseResponse>;
   planUpdate(
     databaseId: string,
     request: UpdateDatabaseRequest,
     forceUpdate: boolean,
+    removeHosts?: readonly string[],
   ): Promise<PlanView>;
   deleteDatabase(databaseId: string, force: boolean): Promise<DeleteDatabaseResponse>;
   planDelete(databaseId: string, force: boolean): Promise<PlanView>;

@@ -15,8 +15,8 @@ import {
 import { listHosts } from "../store/hosts.ts";
 import { idleDatabaseGuard, insertTask } from "../store/tasks.ts";
 import { accept, newTask, repeatedly } from "./accept.ts";
-import { type Before, lookAt } from "./before.ts";
-import { instanceStatements, portChange } from "./change-statements.ts";
+import { type Before, lookAt, withoutHosts } from "./before.ts";
+import { forgetStatements, instanceStatements, portChange } from "./change-statements.ts";
 import type { ClusterRuntime, OperationsDeps } from "./deps.ts";
 import { OperationError } from "./errors.ts";
 import { type PreparedChange, prepareChange, refuse, specProblems } from "./prepare-change.ts";
@@ -29,6 +29,8 @@ export interface UpdateRequest {
   readonly request: UpdateDatabaseRequest;
   /** Also what did not change is done again. */
   readonly forceUpdate: boolean;
+  /** Hosts that are gone: what is there is given up, not removed. */
+  readonly removeHosts?: readonly string[];
 }
 
 /** Accepts a change. One that changes nothing still makes a task, which completes at once. */
@@ -39,7 +41,7 @@ export async function updateDatabase(
   const runtime = runtimeOf(deps);
   return repeatedly(async () => {
     const { before, prepared } = await prepare(deps, runtime, update);
-    return commitUpdate(deps, runtime, before, prepared);
+    return commitUpdate(deps, runtime, before, prepared, update.removeHosts);
   });
 }
 
@@ -53,10 +55,11 @@ export async function planUpdate(deps: OperationsDeps, update: UpdateRequest): P
 async function prepare(
   deps: OperationsDeps,
   runtime: ClusterRuntime,
-  { databaseId, request, forceUpdate }: UpdateRequest,
+  { databaseId, request, forceUpdate, removeHosts = [] }: UpdateRequest,
 ): Promise<{ readonly before: Before; readonly prepared: PreparedChange }> {
   const { store, sealer } = runtime;
-  const hosts = (await listHosts(store.db)).map(({ record }) => record);
+  const all = (await listHosts(store.db)).map(({ record }) => record);
+  const hosts = all.filter(({ id }) => !removeHosts.includes(id));
   const record = await loadDatabase(store.db, sealer, databaseId);
   const tenant = { ...(request.tenant_id === undefined ? {} : { tenant_id: request.tenant_id }) };
   const spec = record ? retainSecrets(record.spec, request.spec) : request.spec;
@@ -64,7 +67,7 @@ async function prepare(
   if (!record) throw missing(databaseId);
   const tenantId = record.tenantId ?? undefined;
   refuse(validateUpdate(record.spec, spec, tenantId, request.tenant_id));
-  const before = await lookAt(deps, runtime, record, hosts);
+  const before = withoutHosts(await lookAt(deps, runtime, record, hosts), removeHosts);
   const change = { databaseId, tenantId, spec, before, forceUpdate, hosts };
   const prepared = await prepareChange(deps, runtime, change);
   checkModifiable(record);
@@ -76,6 +79,7 @@ async function commitUpdate(
   runtime: ClusterRuntime,
   before: Before,
   { spec, nodes, plan, ports }: PreparedChange,
+  removeHosts: readonly string[] = [],
 ): Promise<UpdateDatabaseResponse | "again"> {
   const { store, sealer } = runtime;
   const { id } = before.record;
@@ -97,6 +101,7 @@ async function commitUpdate(
       ...taken.guards,
     ],
     statements: [
+      ...(await forgetStatements(store.db, id, removeHosts)),
       updateRow(store.db, sealer, record),
       ...instanceStatements(store.db, { databaseId: id, nodes, existing, plan, atMs }),
       ...taken.statements,

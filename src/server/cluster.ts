@@ -26,6 +26,7 @@ import { HostCertificate } from "./host-certificate.ts";
 import { takeSeat } from "./join.ts";
 import { MembershipFile } from "./membership.ts";
 import { migrateStore, type OpenedStore, openStore } from "./open-store.ts";
+import { findReturn, putAside } from "./recover.ts";
 import { seatFor } from "./seat.ts";
 import { type Member, type ServedCluster, serve } from "./serve.ts";
 
@@ -44,14 +45,30 @@ export async function openCluster(
   const membership = await MembershipFile.load(config.data_dir, rng);
   if (membership?.content.phase !== "member") return undefined;
   const secrets = await openSecrets(environment, membership);
-  const seat = await seatFor(environment, secrets, membership);
+  const found = await findReturn(environment, secrets, membership);
+  if (found.kind === "removed") {
+    await membership.update({ phase: "removed" });
+    return undefined;
+  }
+  if (found.kind === "again") {
+    await putAside(environment);
+    const { members, recovery } = found;
+    await membership.update({ recovery, members: [...members] });
+  }
+  const seat =
+    found.kind === "again"
+      ? { voter: false, join: found.members.map(({ raft }) => raft), fresh: true }
+      : await seatFor(environment, secrets, membership);
   const opened = await openStore(
     environment,
     { ...secrets, ...seat, membership, until: "answering" },
     signal,
   );
   return orClose(opened, async () => {
-    await membership.update({ own: { raft: opened.rqlited.raft, voter: seat.voter } });
+    const { raft, url } = opened.rqlited;
+    const own = { raft, voter: seat.voter };
+    const members = [...membership.others(config.host_id), { id: config.host_id, url, ...own }];
+    await membership.update({ own, members });
     return serve({ environment, membership, opened, ...secrets }, "again", signal);
   });
 }

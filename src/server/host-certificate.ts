@@ -62,9 +62,14 @@ export class HostCertificate {
     return { issuedAtMs: validFromDate.getTime(), notAfterMs: validToDate.getTime() };
   }
 
-  /** Replaces it when it is due, or was issued before the given time; true when it did. */
-  async renew(issuedBeforeMs: number): Promise<boolean> {
-    if (isGood(this.#tls, this.#deps) && this.times().issuedAtMs >= issuedBeforeMs) return false;
+  /** When it ends, wall clock, milliseconds. */
+  notAfterMs(): number {
+    return new X509Certificate(this.#tls.cert).validToDate.getTime();
+  }
+
+  /** Replaces it when it is due, or in any case; true when it did. */
+  async renew(always: boolean): Promise<boolean> {
+    if (!always && isGood(this.#tls, this.#deps)) return false;
     this.#tls = await issue(this.#deps, this.files);
     return true;
   }

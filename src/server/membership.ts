@@ -38,6 +38,8 @@ const Membership = Type.Object({
   recovery: Type.Integer(),
   /** How this host's member of the store was last known to the others. */
   own: Type.Optional(Type.Object({ raft: Type.String(), voter: Type.Boolean() })),
+  /** The last wish of the cluster to have certificates replaced that this host followed. */
+  certificates_after_ms: Type.Optional(Type.Number()),
   /** Members of the store, this host's included. */
   members: Type.Array(NamedMember),
 });

@@ -6,16 +6,17 @@ import type { Member } from "./serve.ts";
 
 /** Runs until the signal aborts. rqlited, keepers and connections under way are not disturbed. */
 export async function renewCertificate(member: Member, signal: AbortSignal): Promise<void> {
-  const { environment, certificate, opened } = member;
+  const { environment, certificate, membership, opened } = member;
   const log = environment.log.component("cluster");
-  let wantedMs = 0;
   while (!signal.aborted) {
     try {
+      const { certificates_after_ms: doneMs = 0 } = membership.content;
       const { display } = opened.store;
-      wantedMs = await loadClusterSetting(display, "certificates_after_ms").catch(() => wantedMs);
-      if (await certificate.renew(wantedMs)) {
-        log.info("renewed the certificate of this host", { ...certificate.times() });
+      const wantedMs = await loadClusterSetting(display, "certificates_after_ms").catch(() => 0);
+      if (await certificate.renew(wantedMs > doneMs)) {
+        log.info("renewed the certificate of this host", { notAfterMs: certificate.notAfterMs() });
       }
+      if (wantedMs > doneMs) await membership.update({ certificates_after_ms: wantedMs });
     } catch (thrown) {
       if (signal.aborted) return;
       log.error("cannot renew the certificate of this host", { error: messageOf(thrown) });

@@ -1,5 +1,4 @@
 // How this host's member of the store begins: as the others know it, or with a new address or vote.
-import { AppError } from "../base/errors.ts";
 import { removeNode, writeLonePeer } from "../store/rqlite-nodes.ts";
 import { ensureUsers, rqlitedPaths } from "../store/rqlited-files.ts";
 import { endStore, type Secrets } from "./cluster.ts";
@@ -16,8 +15,7 @@ export function wantsVote({ config }: ServerEnvironment): boolean {
 
 /**
  * Compares what the configuration wants with what the others know, and makes way for a change. Throws a
- * retryable AppError when the others have to be told and cannot be, a terminal one when the change would
- * leave the store without a vote.
+ * retryable AppError when the others have to be told and cannot be.
  */
 export async function seatFor(
   environment: ServerEnvironment,
@@ -26,17 +24,15 @@ export async function seatFor(
 ): Promise<SeatChange> {
   const { config, clock, rng, log } = environment;
   const { own, registered } = membership.content;
+  const others = membership.others(config.host_id);
   // A join that was cut short goes on where it was; the vote comes when it serves.
-  const voter = registered || !own ? wantsVote(environment) : own.voter;
+  const wanted = registered || !own ? wantsVote(environment) : own.voter;
+  const needed = own?.voter === true && !others.some((other) => other.voter);
+  if (needed && !wanted) log.warn("keeps its vote in the store: no other host has one");
+  const voter = wanted || needed;
   const raft = await raftAddress(environment);
   if (!own || (own.raft === raft && own.voter === voter)) return { voter };
   log.info("tells the store a new address or vote", { raft, voter, before: own });
-  const others = membership.others(config.host_id);
-  if (!voter && !others.some((other) => other.voter)) {
-    const message =
-      "no other host has a vote in the store: this one cannot become `etcd_mode: client`";
-    throw new AppError("terminal", message);
-  }
   await endStore(environment);
   if (others.length === 0) {
     await writeLonePeer(rqlitedPaths(config.data_dir), { id: config.host_id, raft });

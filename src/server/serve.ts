@@ -17,12 +17,14 @@ import { removeNode } from "../store/rqlite-nodes.ts";
 import type { Sealer } from "../store/sealing.ts";
 import { admit } from "./admit.ts";
 import { startBackground, type Work } from "./background.ts";
+import { backupStore, restoreStore } from "./backup.ts";
 import type { ServerEnvironment } from "./environment.ts";
 import { type HostCertificate, hostCertificateFiles } from "./host-certificate.ts";
 import { followMembers } from "./members.ts";
 import type { MembershipFile } from "./membership.ts";
 import { keeperPasswordPath, migrateStore, nodesOf, type OpenedStore } from "./open-store.ts";
 import { openPeers, type Peers } from "./peers.ts";
+import { recoverQuorum, rotateHostCertificates } from "./recover.ts";
 import { renewCertificate } from "./renew-certificate.ts";
 import { storeUrlsPath, writeStoreUrls } from "./store-urls.ts";
 import { ownFacts, superviseKeepers } from "./supervise-keepers.ts";
@@ -104,6 +106,7 @@ function runtimeOf(member: Member, peers: Peers): ClusterRuntime {
   const { clock, rng } = environment;
   return {
     clusterId: membership.content.cluster_id,
+    hostId: environment.config.host_id,
     store: opened.store,
     sealer,
     joinTokenText: (secret) => joinTokenText(authority.certificatePem, secret),
@@ -112,6 +115,10 @@ function runtimeOf(member: Member, peers: Peers): ClusterRuntime {
       return must(parseJoinToken(token), "the parts of a new token");
     },
     admit: (request) => admit(member, request),
+    recoverQuorum: () => recoverQuorum(member),
+    rotateCertificates: () => rotateHostCertificates(member),
+    backup: () => backupStore(member),
+    restore: (file) => restoreStore(member, file),
     removeNode: (hostId) =>
       removeNode(nodesOf(environment, { ...member, rqlited: opened.rqlited }), clock, hostId),
     driver: peers.driver,

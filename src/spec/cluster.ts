@@ -60,6 +60,14 @@ export const CreateJoinTokenResponse = closed({
 });
 export type CreateJoinTokenResponse = Static<typeof CreateJoinTokenResponse>;
 
+export const RecoverQuorumResponse = closed({
+  copy: Type.String({ description: "Where the host keeps what was replaced." }),
+});
+export type RecoverQuorumResponse = Static<typeof RecoverQuorumResponse>;
+
+export const RotateCertificatesResponse = closed({ requested_at: Timestamp });
+export type RotateCertificatesResponse = Static<typeof RotateCertificatesResponse>;
+
 /** What a joining host sends to a member. Everything but its name is sealed under the token's secret. */
 export const JoinOptionsRequest = closed({
   token_id: Type.String({ pattern: "^[0-9a-f]{16}$" }),

@@ -46,12 +46,28 @@ function checkKnown(spec: DatabaseSpec, hosts: readonly HostRecord[]): readonly 
       ids: one.host_ids,
     })),
   ];
+  const witnesses = new Set(hosts.filter(({ witness }) => witness).map(({ id }) => id));
   const hint = ids.size === 0 ? undefined : `known hosts: ${[...ids].sort().join(", ")}`;
   return lists.flatMap((list) =>
     list.ids.flatMap((id, index) =>
-      ids.has(id)
-        ? []
-        : [problem(`${list.path}.host_ids[${index}]`, "unknown", `no host has the id ${id}`, hint)],
+      witnesses.has(id)
+        ? [
+            problem(
+              `${list.path}.host_ids[${index}]`,
+              "unsupported",
+              `host ${id} is a witness: it runs no databases`,
+            ),
+          ]
+        : ids.has(id)
+          ? []
+          : [
+              problem(
+                `${list.path}.host_ids[${index}]`,
+                "unknown",
+                `no host has the id ${id}`,
+                hint,
+              ),
+            ],
     ),
   );
 }

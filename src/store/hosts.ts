@@ -1,8 +1,8 @@
 // Host records and their last status, both written by the host's own server.
-import { asc, eq, inArray, sql } from "drizzle-orm";
+import { asc, eq, inArray, ne, sql } from "drizzle-orm";
 import type { HostRecord, HostStatus } from "../spec/host.ts";
 import type { StoreDb } from "./db.ts";
-import { hostStatuses, hosts } from "./schema.ts";
+import { hostStatuses, hosts, ports } from "./schema.ts";
 import type { Query } from "./statement.ts";
 
 /** What a host said of itself last, and when (wall clock, milliseconds). */
@@ -50,6 +50,27 @@ export function saveHost(db: StoreDb, record: HostRecord, atMs: number): Query {
       set: { record: text, generation: sql`${hosts.generation} + 1`, updatedAtMs: atMs },
     })
     .toSQL();
+}
+
+/** From now on no host but this one has a member of the store. */
+export function forgetOtherMembers(db: StoreDb, hostId: string): Query {
+  return db
+    .update(hosts)
+    .set({
+      record: sql`json_remove(${hosts.record}, '$.store')`,
+      generation: sql`${hosts.generation} + 1`,
+    })
+    .where(ne(hosts.id, hostId))
+    .toSQL();
+}
+
+/** Forgets a host and what was taken on it. */
+export function deleteHost(db: StoreDb, hostId: string): readonly Query[] {
+  return [
+    db.delete(hostStatuses).where(eq(hostStatuses.hostId, hostId)).toSQL(),
+    db.delete(ports).where(eq(ports.hostId, hostId)).toSQL(),
+    db.delete(hosts).where(eq(hosts.id, hostId)).toSQL(),
+  ];
 }
 
 /** Writes a host's status. */

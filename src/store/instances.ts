@@ -1,5 +1,5 @@
 // Instances, the configuration their keepers follow, and what their keepers report.
-import { and, asc, count, eq, getTableColumns, inArray, lt, type SQL } from "drizzle-orm";
+import { and, asc, count, eq, getTableColumns, inArray, lt, type SQL, sql } from "drizzle-orm";
 import type { InstanceState } from "../spec/instance.ts";
 import type { InstanceConfig, InstanceReport } from "../spec/instance-config.ts";
 import type { StoreDb } from "./db.ts";
@@ -202,6 +202,32 @@ export function instanceExistsGuard(db: StoreDb, id: string): Guard {
     name: "instance_exists",
     query: db.select({ n: count() }).from(instances).where(eq(instances.id, id)).toSQL(),
   };
+}
+
+/** Holds while no instance is on the host. */
+export function hostEmptyGuard(db: StoreDb, hostId: string): Guard {
+  return {
+    name: "host_empty",
+    query: db
+      .select({ free: sql`${count()} = 0` })
+      .from(instances)
+      .where(eq(instances.hostId, hostId))
+      .toSQL(),
+  };
+}
+
+/** Forgets the instances of a database on one host, with their reports. */
+export function deleteInstancesOn(
+  db: StoreDb,
+  databaseId: string,
+  hostId: string,
+): readonly Query[] {
+  const which = and(eq(instances.databaseId, databaseId), eq(instances.hostId, hostId));
+  const ids = db.select({ id: instances.id }).from(instances).where(which);
+  return [
+    db.delete(instanceReports).where(inArray(instanceReports.instanceId, ids)).toSQL(),
+    db.delete(instances).where(which).toSQL(),
+  ];
 }
 
 /** Removes the rows of a database's instances that are in `state`, or of all, with their reports. */

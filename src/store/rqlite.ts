@@ -269,6 +269,8 @@ async function readResponse(
     case 503:
       return new StoreError("no_leader", message);
     default:
+      // A follower that knows no leader had nobody to pass the request on to.
+      if (/leader not found/.test(text)) return new StoreError("no_leader", message);
       return new StoreError(prepared.repeatable ? "unavailable" : "unknown", message);
   }
 }

@@ -23,6 +23,8 @@ import type { Guard } from "./store.ts";
 /** What a task is to do, as stored beside it. */
 export interface TaskWork {
   readonly plan: Plan;
+  /** The task removes this host when its child tasks have ended. */
+  readonly removeHost?: string;
   /** Wall clock, milliseconds; not started before. Absent = at once. */
   readonly notBeforeMs?: number;
 }
@@ -49,9 +51,12 @@ export interface TaskRecord {
 /** A task as the worker's look-around sees it: enough to choose, without its plan. */
 export interface ActiveTask {
   readonly id: string;
+  readonly scope: TaskScope;
   readonly databaseId: string | null;
   readonly status: TaskStatus;
   readonly notBeforeMs: number | null;
+  /** The host that the task removes. */
+  readonly removeHost: string | null;
 }
 
 export interface StepRecord {
@@ -105,12 +110,31 @@ export async function listActiveTasks(db: StoreDb): Promise<readonly ActiveTask[
   return db
     .select({
       id: tasks.id,
+      scope: tasks.scope,
       databaseId: tasks.databaseId,
       status: tasks.status,
       notBeforeMs: sql<number | null>`json_extract(${tasks.plan}, '$.notBeforeMs')`,
+      removeHost: sql<string | null>`json_extract(${tasks.plan}, '$.removeHost')`,
     })
     .from(tasks)
     .where(inArray(tasks.status, [...ACTIVE]))
+    .orderBy(asc(tasks.id));
+}
+
+/** What became of the tasks that belong to another. */
+export async function listChildTasks(
+  db: StoreDb,
+  parentId: string,
+): Promise<readonly Pick<TaskRecord, "id" | "databaseId" | "status" | "error">[]> {
+  return db
+    .select({
+      id: tasks.id,
+      databaseId: tasks.databaseId,
+      status: tasks.status,
+      error: tasks.error,
+    })
+    .from(tasks)
+    .where(eq(tasks.parentId, parentId))
     .orderBy(asc(tasks.id));
 }
 

@@ -171,7 +171,12 @@ export class TestHost {
       signal: AbortSignal.timeout(5_000),
     });
     const text = await response.text();
-    return { status: response.status, headers: response.headers, body: JSON.parse(text || "null") };
+    const isJson = text.startsWith("{") || text.startsWith('"');
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: isJson ? JSON.parse(text) : text,
+    };
   }
 
   async leads(): Promise<boolean> {

@@ -178,6 +178,8 @@ const terminal: Terminal = {
   signal: new AbortController().signal,
   readText: async () => "",
   writeText: async () => undefined,
+  readBytes: async () => new Uint8Array(),
+  writeBytes: async () => undefined,
   fileExists: async () => false,
   prompt: async () => "",
   exec: async () => 0,

@@ -321,10 +321,8 @@ describe("what this version does not have", () => {
     },
   };
   test.each([
-    ["DELETE", "/v1/hosts/h1?force=true", undefined],
     ["POST", "/v1/databases/shop/upgrade", { image: "postgres:17" }],
     ["POST", "/v1/databases/shop/restore", restore],
-    ["POST", "/v1/databases/shop?remove_host=h1", { spec: SPEC }],
     ["POST", "/v1/databases/shop/nodes/n1/backups", { type: "full" }],
     ["POST", "/v1/databases/shop/nodes/n1/switchover", {}],
     ["POST", "/v1/databases/shop/nodes/n1/failover", { skip_validation: true }],

@@ -20,6 +20,7 @@ import type {
 import type { DatabaseSpec } from "../../src/spec/database-spec.ts";
 import type { Host } from "../../src/spec/host.ts";
 import type { PlanView } from "../../src/spec/plan-view.ts";
+import type { RemoveHostResponse } from "../../src/spec/requests.ts";
 import type { Task, TaskLogEntry, TaskScope, TaskStatus, TaskType } from "../../src/spec/task.ts";
 
 const TOKEN = `PGEDGE-${"a".repeat(64)}-${"b".repeat(32)}`;
@@ -37,6 +38,7 @@ export class FakeOperations implements Operations {
   #changed: (() => void)[] = [];
   /** Thrown by the next call of a method that reads or writes databases. */
   failure: unknown;
+  restored: Uint8Array | undefined;
   /** What readiness answers. */
   problems: readonly string[] = [];
 
@@ -66,6 +68,26 @@ export class FakeOperations implements Operations {
 
   async admit(_request: JoinOptionsRequest): Promise<JoinOptionsResponse> {
     throw new OperationError("invalid_join_token", "the join token is not valid");
+  }
+
+  async removeHost(hostId: string): Promise<RemoveHostResponse> {
+    throw new OperationError("not_found", `host ${hostId} does not exist`);
+  }
+
+  async recoverQuorum(): Promise<{ copy: string }> {
+    throw new OperationError("operation_not_supported", "the store has a leader");
+  }
+
+  async rotateCertificates(): Promise<{ requested_at: string }> {
+    return { requested_at: this.#now() };
+  }
+
+  async backup(): Promise<Response> {
+    return new Response("SQLite format 3");
+  }
+
+  async restore(file: Uint8Array): Promise<void> {
+    this.restored = file;
   }
 
   async listJoinTokens(): Promise<readonly JoinTokenInfo[]> {

@@ -94,11 +94,16 @@ export class TaskWorld {
     this.keepers = new FakeKeepers(this.store, this.clock, (id) => keepers.has(id));
     this.#runtime = {
       clusterId: "cluster-1",
+      hostId: "host-0",
       store: this.store,
       sealer: createSealer(newClusterKey(seededRng(7)), seededRng(8)),
       joinTokenText: (secret) => new Secret(`PGEDGE-${"0".repeat(64)}-${secret.reveal()}`),
       newJoinToken: () => ({ id: "2".repeat(16), secret: new Secret("1".repeat(32)) }),
       admit: async () => ({ sealed: "unused" }),
+      recoverQuorum: async () => ({ copy: "" }),
+      rotateCertificates: async () => 0,
+      backup: async () => new Response(),
+      restore: async () => undefined,
       removeNode: async () => undefined,
       driver: (orchestrator) => (orchestrator === "fake" ? this.driver : undefined),
       executor: (hostId) => (hostId === "host-1" ? this.host : undefined),
@@ -147,6 +152,7 @@ export class TaskWorld {
       driver: this.#runtime.driver,
       executor: this.#runtime.executor,
       leading: async () => true,
+      removeNode: this.#runtime.removeNode,
       issuer: this.#authority,
       keeperAccess: () => ({
         store_urls: ["http://127.0.0.1:4001"],
