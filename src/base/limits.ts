@@ -201,6 +201,8 @@ export const peerRequestTimeoutMs = 10_000;
 export const peerPutTimeoutMs = 60_000;
 /** How often a command on another host shows that the connection lives. */
 export const peerBeatMs = 2_000;
+/** How long a task asks a host again that takes no connections; less than the silence that ends a connection. */
+export const peerPatienceMs = 6_000;
 /** A connection to another host on which nothing came for this long is lost. */
 export const peerSilenceMs = 8_000;
 /** Longest request of one host to another, in bytes: one file, or the input of a command. */

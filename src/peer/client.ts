@@ -1,6 +1,7 @@
 // Asks other hosts of the cluster. Trusts nothing but the cluster's authority, and of its certificates only that
 // of the host that is meant.
 import type { PeerCertificate } from "node:tls";
+import type { Clock } from "../base/clock.ts";
 import { AppError, isAbort, messageOf } from "../base/errors.ts";
 import type { PeerLink, PeerRequest } from "../host/peer-link.ts";
 import { HOST_HEADER } from "../host/peer-messages.ts";
@@ -13,15 +14,29 @@ export interface PeerAddress {
   readonly port: number;
 }
 
+/** For callers that rather wait for a server that only restarts than fail at once. */
+export interface Patience {
+  readonly clock: Clock;
+  /** How long a host that takes no connection is asked again. */
+  readonly forMs: number;
+}
+
+const REPEAT_MS = 200;
+
 /** A way to the host; its addresses are tried in turn, beginning with the last good one. */
-export function peerLink(peer: PeerAddress, credentials: () => PeerCredentials): PeerLink {
+export function peerLink(
+  peer: PeerAddress,
+  credentials: () => PeerCredentials,
+  patience?: Patience,
+): PeerLink {
   let good = 0;
   return {
     hostId: peer.hostId,
     async request(request) {
-      const tries = peer.addresses.length;
+      const count = Math.max(peer.addresses.length, 1);
+      const endMs = patience ? patience.clock.monotonicMs() + patience.forMs : 0;
       for (let tried = 0; ; tried++) {
-        const at = (good + tried) % Math.max(tries, 1);
+        const at = (good + tried) % count;
         try {
           const response = await send(peer, peer.addresses[at], request, credentials());
           good = at;
@@ -29,8 +44,11 @@ export function peerLink(peer: PeerAddress, credentials: () => PeerCredentials):
         } catch (thrown) {
           request.signal.throwIfAborted();
           if (isAbort(thrown)) throw thrown;
-          const isLast = tried + 1 >= tries;
-          if (isLast || !isNotSent(thrown)) throw unreachable(peer, peer.addresses[at], thrown);
+          const lost = unreachable(peer, peer.addresses[at], thrown);
+          if (!isNotSent(thrown)) throw lost;
+          if ((tried + 1) % count !== 0) continue;
+          if (!patience || patience.clock.monotonicMs() >= endMs) throw lost;
+          await patience.clock.sleep(REPEAT_MS, request.signal);
         }
       }
     },

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { must } from "../base/assert.ts";
 import { messageOf } from "../base/errors.ts";
+import { peerPatienceMs } from "../base/limits.ts";
 import type { Executor, ExecutorOf, PlanMark } from "../host/executor.ts";
 import { PeerExecutor } from "../host/peer.ts";
 import { peerPaths } from "../host/peer-messages.ts";
@@ -119,7 +120,9 @@ function executors(
     if (!host) return undefined;
     const { peer_port: port, peer_addresses: addresses } = host.record;
     if (port === undefined) return otherwise?.(host.record, plan);
-    const link = peerLink({ hostId, addresses, port }, () => credentials.current());
+    // A task waits for a server that only restarts; a user would rather know.
+    const patience = plan ? { clock, forMs: peerPatienceMs } : undefined;
+    const link = peerLink({ hostId, addresses, port }, () => credentials.current(), patience);
     return new PeerExecutor(link, { clock, ids, ...(plan ? { plan } : {}) });
   };
 }

@@ -11,9 +11,10 @@ import { AppError } from "../../src/base/errors.ts";
 import { accountName, ownUid } from "../../src/host/account.ts";
 import { listProcesses, readArguments } from "../../src/host/process.ts";
 import type { PeerCredentials } from "../../src/peer/credentials.ts";
+import { listenForPeers } from "../../src/peer/listener.ts";
 import { PlanFences } from "../../src/peer/plan-fences.ts";
 import type { Authority } from "../../src/pki/authority.ts";
-import { issueFor, newAuthority, PeerHost } from "../support/peer-host.ts";
+import { issueFor, newAuthority, PeerHost, silentLog } from "../support/peer-host.ts";
 import { shellPrograms } from "../support/shell-programs.ts";
 import { executorContract } from "./executor.ts";
 
@@ -168,6 +169,25 @@ test("a lost connection is retryable and names the host", async () => {
   expect(lost).toMatchObject({ kind: "retryable" });
   expect(String(lost)).toContain("host h2");
   await expect(host.executorFor(caller).list("/etc")).rejects.toThrow("host h2 (127.0.0.1");
+});
+
+test("work of a plan waits for a server that only restarts; a question does not", async () => {
+  const host = await open("h2");
+  const plan = { databaseId: "shop", generation: 1, epoch: 1, createdAtMs: 1 };
+  const { port } = host.listener;
+  await host.listener.stop();
+  await expect(host.executorFor(caller).list("/etc")).rejects.toThrow("ECONNREFUSED");
+  const waiting = host.executorFor(caller, plan).run({ argv: ["echo", "here"] });
+  await systemClock.sleep(500);
+  const again = await listenForPeers({
+    hostname: "127.0.0.1",
+    port,
+    credentials: host.credentials,
+    routes: host.routes,
+    log: silentLog,
+  });
+  expect(await waiting).toMatchObject({ exitCode: 0, stdout: "here\n" });
+  await again.stop();
 });
 
 test("a host that accepts and says nothing is given up in bounded time", async () => {

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
 import { uuidMaker } from "../../src/base/ids.ts";
+import { peerPatienceMs } from "../../src/base/limits.ts";
 import { createLogger, LogLevels } from "../../src/base/log.ts";
 import { systemRng } from "../../src/base/rng.ts";
 import type { PlanMark } from "../../src/host/executor.ts";
@@ -57,12 +58,19 @@ export class PeerHost {
   readonly hostId: string;
   readonly listener: PeerListener;
   readonly credentials: PeerCredentials;
+  readonly routes: InternalRoutes;
 
-  private constructor(directory: string, credentials: PeerCredentials, listener: PeerListener) {
+  private constructor(
+    directory: string,
+    credentials: PeerCredentials,
+    listener: PeerListener,
+    routes: InternalRoutes,
+  ) {
     this.directory = directory;
     this.hostId = credentials.hostId;
     this.credentials = credentials;
     this.listener = listener;
+    this.routes = routes;
   }
 
   static async start(
@@ -81,20 +89,22 @@ export class PeerHost {
       fences,
       calls: options.calls ?? new RunningCalls(systemClock),
     };
+    const routes = { ...hostRoutes(deps), ...options.routes };
     const listener = await listenForPeers({
       hostname: "127.0.0.1",
       port: 0,
       credentials,
-      routes: { ...hostRoutes(deps), ...options.routes },
+      routes,
       log: silentLog,
     });
-    return new PeerHost(directory, credentials, listener);
+    return new PeerHost(directory, credentials, listener, routes);
   }
 
   /** This host as `caller` reaches it; `meant` is who the caller believes it is. */
   executorFor(caller: PeerCredentials, plan?: PlanMark, meant = this.hostId): PeerExecutor {
     const address = { hostId: meant, addresses: ["127.0.0.1"], port: this.listener.port };
-    const link = peerLink(address, () => caller);
+    const patience = plan ? { clock: systemClock, forMs: peerPatienceMs } : undefined;
+    const link = peerLink(address, () => caller, patience);
     return new PeerExecutor(link, { clock: systemClock, ids, ...(plan ? { plan } : {}) });
   }
 
