@@ -205,6 +205,8 @@ export const peerBeatMs = 2_000;
 export const peerPatienceMs = 6_000;
 /** A connection to another host on which nothing came for this long is lost. */
 export const peerSilenceMs = 8_000;
+/** How long a host that was in the list of hosts may ask without another look. */
+export const peerAdmissionKeptMs = 3_000;
 /** Longest request of one host to another, in bytes: one file, or the input of a command. */
 export const peerRequestBytesMax = 64 * 1024 * 1024;
 /** Most output lines of a command that wait for a slow caller, in bytes; more are left out. */

@@ -18,6 +18,8 @@ export interface PeerListenerOptions {
   readonly credentials: PeerCredentials;
   readonly routes: InternalRoutes;
   readonly log: Logger;
+  /** Whether a host of this id still belongs to the cluster: certificates outlive a removal. */
+  readonly admits: (hostId: string) => Promise<boolean>;
 }
 
 export interface PeerListener {
@@ -74,7 +76,7 @@ function tlsOptions({ ca, cert, key }: PeerCredentials) {
 }
 
 function serveBehind(
-  { routes, credentials }: PeerListenerOptions,
+  { routes, credentials, admits }: PeerListenerOptions,
   callers: ReadonlyMap<number, string>,
 ) {
   return Bun.serve({
@@ -82,7 +84,7 @@ function serveBehind(
     port: 0,
     idleTimeout: httpIdleTimeoutSeconds,
     maxRequestBodySize: peerRequestBytesMax,
-    fetch(request, server) {
+    async fetch(request, server) {
       const caller = callers.get(server.requestIP(request)?.port ?? -1);
       if (caller === undefined) {
         return problem(401, new AppError("terminal", "the caller has no certificate"));
@@ -91,6 +93,9 @@ function serveBehind(
       if (meant !== null && meant !== credentials.hostId) {
         const text = `this is host ${credentials.hostId}, not ${meant}`;
         return problem(421, new AppError("retryable", text));
+      }
+      if (!(await admits(caller))) {
+        return problem(403, new AppError("terminal", `host ${caller} is not in the cluster`));
       }
       const keepOpen = () => server.timeout(request, 0);
       return answerCall(routes, { request, url: new URL(request.url), caller, keepOpen });

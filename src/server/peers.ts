@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { must } from "../base/assert.ts";
 import { messageOf } from "../base/errors.ts";
-import { peerPatienceMs } from "../base/limits.ts";
+import { peerAdmissionKeptMs, peerPatienceMs } from "../base/limits.ts";
 import type { Executor, ExecutorOf, PlanMark } from "../host/executor.ts";
 import { PeerExecutor } from "../host/peer.ts";
 import { peerPaths } from "../host/peer-messages.ts";
@@ -59,6 +59,7 @@ export async function openPeers(options: PeersOptions): Promise<Peers> {
     credentials: credentials.current(),
     routes: routesOf(environment),
     log,
+    admits: admission(options),
   });
   log.info("listening for other hosts", { port: listener.port });
   const executor = executors(options, credentials);
@@ -85,6 +86,25 @@ function routesOf(environment: ServerEnvironment): InternalRoutes {
   return {
     ...hostRoutes(shared),
     ...driverRoutes({ ...shared, driver, facts: ownFacts(environment) }),
+  };
+}
+
+/** By the list of hosts, which is believed for a few seconds; while it cannot be read, by what it said last. */
+function admission({ environment, store }: PeersOptions): PeerListenerOptions["admits"] {
+  const { clock, log } = environment;
+  const seenMs = new Map<string, number>();
+  return async (hostId) => {
+    const lastMs = seenMs.get(hostId);
+    if (lastMs !== undefined && clock.monotonicMs() - lastMs < peerAdmissionKeptMs) return true;
+    try {
+      const [host] = await listHosts(store.display, [hostId]);
+      if (host) seenMs.set(hostId, clock.monotonicMs());
+      else seenMs.delete(hostId);
+      return host !== undefined;
+    } catch (thrown) {
+      log.component("peers").debug("cannot look up a host", { hostId, error: messageOf(thrown) });
+      return lastMs !== undefined;
+    }
   };
 }
 

@@ -92,6 +92,17 @@ test("a host of another cluster is not believed", async () => {
   expect(String(failed)).toContain("host h2");
 });
 
+test("a host that was removed from the cluster is refused, whatever its certificate says", async () => {
+  const removed = new Set<string>();
+  const host = await PeerHost.start(authority, "h2", { admits: async (id) => !removed.has(id) });
+  hosts.push(host);
+  expect((await host.executorFor(caller).stat("/etc"))?.kind).toBe("directory");
+  removed.add(caller.hostId);
+  await expect(host.executorFor(caller).stat("/etc")).rejects.toThrow("not in the cluster");
+  const run = host.executorFor(caller).run({ argv: ["true"] });
+  await expect(run).rejects.toThrow("not in the cluster");
+});
+
 test("a renewed certificate is used by new connections and drops no old one", async () => {
   const host = await open("h2");
   const executor = host.executorFor(caller);
@@ -185,6 +196,7 @@ test("work of a plan waits for a server that only restarts; a question does not"
     credentials: host.credentials,
     routes: host.routes,
     log: silentLog,
+    admits: async () => true,
   });
   expect(await waiting).toMatchObject({ exitCode: 0, stdout: "here\n" });
   await again.stop();

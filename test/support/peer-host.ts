@@ -76,7 +76,11 @@ export class PeerHost {
   static async start(
     authority: Authority,
     hostId: string,
-    options: { readonly calls?: RunningCalls; readonly routes?: InternalRoutes } = {},
+    options: {
+      readonly admits?: (hostId: string) => Promise<boolean>;
+      readonly calls?: RunningCalls;
+      readonly routes?: InternalRoutes;
+    } = {},
   ): Promise<PeerHost> {
     const directory = mkdtempSync(join(tmpdir(), "pgherd-peer-"));
     const credentials = await issueFor(authority, hostId, directory);
@@ -95,6 +99,7 @@ export class PeerHost {
       port: 0,
       credentials,
       routes,
+      admits: options.admits ?? (async () => true),
       log: silentLog,
     });
     return new PeerHost(directory, credentials, listener, routes);
