@@ -8,8 +8,8 @@ import { storeBackupTimeoutMs } from "../base/limits.ts";
 import { invalidInput, OperationError } from "../operations/errors.ts";
 import { ask, type NodeAccess } from "../store/capabilities.ts";
 import { StoreError } from "../store/store-error.ts";
+import type { Member } from "./member.ts";
 import { nodesOf } from "./open-store.ts";
-import type { Member } from "./serve.ts";
 
 /** The leader's copy; secrets in it are sealed under the cluster key. */
 export async function backupStore(member: Member): Promise<Response> {

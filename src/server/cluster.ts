@@ -1,14 +1,11 @@
 // How this host comes to serve a cluster: it made it, joined it, or was its member before.
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { join } from "node:path";
 import { must } from "../base/assert.ts";
 import { AppError } from "../base/errors.ts";
 import type { Secret } from "../base/secret.ts";
-import type { Config } from "../config/schema.ts";
-import * as processes from "../host/process.ts";
 import type { Bootstrapped } from "../operations/deps.ts";
-import { createAuthority, loadAuthority } from "../pki/authority.ts";
+import { createAuthority } from "../pki/authority.ts";
 import { newJoinToken, parseJoinToken } from "../pki/join-token.ts";
 import { CA_KEY_PLACE, insertCluster, loadCluster, noClusterGuard } from "../store/cluster.ts";
 import {
@@ -19,22 +16,17 @@ import {
 } from "../store/cluster-key.ts";
 import { insertJoinToken } from "../store/join-tokens.ts";
 import { rqlitedPaths } from "../store/rqlited-files.ts";
-import { endProcess, findByDataDirectory } from "../store/rqlited-process.ts";
 import { createSealer } from "../store/sealing.ts";
 import type { ServerEnvironment } from "./environment.ts";
-import { HostCertificate } from "./host-certificate.ts";
 import { takeSeat } from "./join.ts";
+import { clusterKeyPath, endStore, type Member, openSecrets } from "./member.ts";
 import { MembershipFile } from "./membership.ts";
 import { migrateStore, type OpenedStore, openStore } from "./open-store.ts";
 import { findReturn, putAside } from "./recover.ts";
 import { seatFor } from "./seat.ts";
-import { type Member, type ServedCluster, serve } from "./serve.ts";
+import { type ServedCluster, serve } from "./serve.ts";
 
 export type { ServedCluster } from "./serve.ts";
-
-export function clusterKeyPath(config: Config): string {
-  return join(config.data_dir, "cluster.key");
-}
 
 /** Opens the cluster that this host is a member of; undefined when it is none. */
 export async function openCluster(
@@ -128,36 +120,6 @@ export async function joinCluster(
       throw thrown;
     }
   });
-}
-
-/** Ends what runs of the store below the data directory. */
-export async function endStore({ config, clock }: ServerEnvironment): Promise<void> {
-  for (const identity of findByDataDirectory(processes, rqlitedPaths(config.data_dir).data)) {
-    await endProcess(identity, processes, clock);
-  }
-}
-
-/** Key, sealer, authority and certificate of a host that knows its cluster. */
-export type Secrets = Pick<Member, "key" | "sealer" | "authority" | "certificate">;
-
-async function openSecrets(
-  environment: ServerEnvironment,
-  membership: MembershipFile,
-): Promise<Secrets> {
-  const { config, clock, rng } = environment;
-  const key = await loadClusterKey(clusterKeyPath(config));
-  const sealer = createSealer(key, rng);
-  const { ca_certificate, ca_key } = membership.content;
-  const authority = await loadAuthority(ca_certificate, sealer.open(ca_key, CA_KEY_PLACE), rng);
-  const certificate = await HostCertificate.open({
-    dataDir: config.data_dir,
-    hostId: config.host_id,
-    addresses: config.peer_addresses,
-    authority,
-    clock,
-    rng,
-  });
-  return { key, sealer, authority, certificate };
 }
 
 /** The files of a new cluster, or those of an init that was cut short. */

@@ -19,8 +19,8 @@ import {
 import { adoptUsers, rqlitedPaths } from "../store/rqlited-files.ts";
 import { endProcess, findByDataDirectory } from "../store/rqlited-process.ts";
 import { JoinGrant, joinProof } from "./admit.ts";
-import { clusterKeyPath } from "./cluster.ts";
 import type { ServerEnvironment } from "./environment.ts";
+import { clusterKeyPath } from "./member.ts";
 import { MembershipFile } from "./membership.ts";
 
 /** What a host that was let in has on disk. */

@@ -2,8 +2,8 @@
 import { messageOf } from "../base/errors.ts";
 import { membersCheckMs } from "../base/limits.ts";
 import { listHosts, type StoredHost } from "../store/hosts.ts";
+import type { Member } from "./member.ts";
 import type { NamedMember } from "./membership.ts";
-import type { Member } from "./serve.ts";
 
 /** Follows the list of hosts until the signal aborts or this host is no longer in it. */
 export async function followMembers(

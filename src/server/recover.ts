@@ -13,10 +13,10 @@ import { createRqlite, type Rqlite } from "../store/rqlite.ts";
 import { writeLonePeer } from "../store/rqlite-nodes.ts";
 import { ensureUsers, rqlitedPaths } from "../store/rqlited-files.ts";
 import { LAN_TIMING } from "../store/rqlited-process.ts";
-import { endStore, type Secrets } from "./cluster.ts";
 import type { ServerEnvironment } from "./environment.ts";
+import type { Member } from "./member.ts";
+import { endStore, type Secrets } from "./member.ts";
 import type { MembershipFile, NamedMember } from "./membership.ts";
-import type { Member } from "./serve.ts";
 
 /**
  * Makes this host the only member of the store. Answers where the copy of what was replaced is. Refused while

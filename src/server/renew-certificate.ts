@@ -2,7 +2,7 @@
 import { messageOf } from "../base/errors.ts";
 import { hostCertificateCheckMs } from "../base/limits.ts";
 import { loadClusterSetting } from "../store/cluster-settings.ts";
-import type { Member } from "./serve.ts";
+import type { Member } from "./member.ts";
 
 /** Runs until the signal aborts. rqlited, keepers and connections under way are not disturbed. */
 export async function renewCertificate(member: Member, signal: AbortSignal): Promise<void> {

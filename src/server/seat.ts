@@ -1,8 +1,8 @@
 // How this host's member of the store begins: as the others know it, or with a new address or vote.
 import { removeNode, writeLonePeer } from "../store/rqlite-nodes.ts";
 import { ensureUsers, rqlitedPaths } from "../store/rqlited-files.ts";
-import { endStore, type Secrets } from "./cluster.ts";
 import type { ServerEnvironment } from "./environment.ts";
+import { endStore, type Secrets } from "./member.ts";
 import type { MembershipFile } from "./membership.ts";
 import { raftAddress, type StoreSeat } from "./open-store.ts";
 

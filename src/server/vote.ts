@@ -1,9 +1,9 @@
 // Gives this host's member of the store its vote once it has everything. Until then it must not count: a host
 // that fails while it joins would take the quorum with it.
 import { removeNode } from "../store/rqlite-nodes.ts";
+import type { Member } from "./member.ts";
 import { nodesOf } from "./open-store.ts";
 import { wantsVote } from "./seat.ts";
-import type { Member } from "./serve.ts";
 
 /** True when the vote is as the configuration wants it. `told` is called after it changed. */
 export async function settleVote(member: Member, told: () => Promise<void>): Promise<boolean> {

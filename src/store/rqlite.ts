@@ -14,7 +14,7 @@ import {
 import { backoffMs } from "../base/retry.ts";
 import type { Rng } from "../base/rng.ts";
 import type { Secret } from "../base/secret.ts";
-import { parseAnswer } from "./rqlite-answer.ts";
+import { parseAnswer, type QueryResult } from "./rqlite-answer.ts";
 import { checkStatements, isRead, type Query } from "./statement.ts";
 import { StoreError } from "./store-error.ts";
 
@@ -24,12 +24,7 @@ import { StoreError } from "./store-error.ts";
  */
 export type ReadLevel = "none" | "weak" | "linearizable" | "strong";
 
-export interface QueryResult {
-  readonly columns: readonly string[];
-  readonly rows: readonly (readonly unknown[])[];
-  /** Rows changed; 0 for statements that answer with rows (SELECT, RETURNING). */
-  readonly changed: number;
-}
+export type { QueryResult } from "./rqlite-answer.ts";
 
 export interface RequestOptions {
   /** For requests that only read; `linearizable` when absent. */

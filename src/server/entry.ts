@@ -1,0 +1,106 @@
+// The way into the list of hosts, and what a host writes about itself there.
+import { buildVersion } from "../base/version.ts";
+import type { Config } from "../config/schema.ts";
+import { type ConfiguredHost, HostReporter, observeHost } from "../observe/host-report.ts";
+import type { HostRecord } from "../spec/host.ts";
+import { listHosts } from "../store/hosts.ts";
+import type { Member } from "./member.ts";
+import { migrateStore } from "./open-store.ts";
+import type { Peers } from "./peers.ts";
+import { ownFacts } from "./supervise-keepers.ts";
+
+/** A host on its way in, and inside. */
+export class Entry {
+  readonly #member: Member;
+  readonly #reporter: HostReporter;
+  readonly #peers: Peers;
+  readonly #onRemoved: () => void;
+  readonly #inside = Promise.withResolvers<void>();
+  #host: HostRecord | undefined;
+
+  constructor(member: Member, peers: Peers, onRemoved: () => void) {
+    this.#member = member;
+    this.#peers = peers;
+    this.#onRemoved = onRemoved;
+    const { environment, opened } = member;
+    const { clock, ids, log, driver, executor } = environment;
+    this.#reporter = new HostReporter({
+      store: opened.store,
+      clock,
+      ids,
+      log: log.component("host"),
+      driver,
+      context: { executor, host: ownFacts(environment) },
+      certificate: () => member.certificate.times(),
+      leaderNowMs: peers.leaderNowMs,
+    });
+  }
+
+  /** Brings the tables up to date and writes the host's record; does nothing the second time. */
+  async enter(signal: AbortSignal): Promise<void> {
+    const { environment, membership, opened } = this.#member;
+    if (this.#host) return;
+    await migrateStore(environment, opened, signal);
+    if (membership.content.registered) {
+      const [known] = await listHosts(opened.store.db, [environment.config.host_id]);
+      if (!known) return this.removed();
+    }
+    await this.register(signal);
+    await membership.update({ registered: true });
+    this.#inside.resolve();
+  }
+
+  /** Resolves when the host is in the list; rejects when the signal aborts first. */
+  entered(signal: AbortSignal): Promise<void> {
+    const aborted = new Promise<never>((_, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    });
+    return Promise.race([this.#inside.promise, aborted]);
+  }
+
+  /** Writes the host's record as it is now. */
+  async register(signal: AbortSignal): Promise<void> {
+    const { environment, membership, opened } = this.#member;
+    const { config, driver, executor } = environment;
+    const binDirs = config.witness ? [] : config.postgres.bin_dirs;
+    const context = { executor, signal };
+    const observed = await observeHost(configuredHost(config), binDirs, driver, context);
+    const voter = membership.content.own?.voter ?? true;
+    const { url, raft } = opened.rqlited;
+    const host: HostRecord = {
+      ...observed,
+      store: { url, raft, voter },
+      peer_port: this.#peers.port,
+      ...(config.witness ? { witness: true, installations: [] } : {}),
+    };
+    await this.#reporter.register(host, signal);
+    this.#host = host;
+  }
+
+  report(signal: AbortSignal): Promise<void> {
+    return this.#reporter.run(this.#member.environment.config.host_id, signal);
+  }
+
+  /** The cluster does not know this host any more. */
+  removed(): void {
+    this.#member.environment.log.warn("this host was removed from the cluster");
+    this.#onRemoved();
+  }
+}
+
+/** What the configuration says of this host. */
+function configuredHost(config: Config): ConfiguredHost {
+  const { host_id: id, data_dir, run_dir, peer_addresses, client_addresses, etcd_mode } = config;
+  return {
+    id,
+    data_dir,
+    run_dir,
+    instance_dir: config.postgres.instance_dir,
+    postgres_user: config.postgres.user ?? null,
+    peer_addresses: [...peer_addresses],
+    client_addresses: [...client_addresses],
+    etcd_mode,
+    random_ports: { ...config.random_ports },
+    server_version: buildVersion.version,
+  };
+}
