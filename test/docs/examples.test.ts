@@ -108,12 +108,12 @@ function kindOf({ info }: Block): "request" | "spec" | "node" | "config" {
   return info.has("spec") ? "spec" : "request";
 }
 
-/** Puts what was really printed in the place of what the document shows. Output that leaves lines out stays. */
+/** Puts what was really printed in the place of what the document shows, where the two do not agree. */
 function replaceShown(document: string, real: ReadonlyMap<Block, string>): void {
   const lines = read(document).split("\n");
   for (const [block, output] of [...real].sort(([a], [b]) => b.line - a.line)) {
     const shown = block.text.split("\n").slice(0, -1);
-    if (shown.includes("...") && difference(block.text, output) === undefined) continue;
+    if (difference(block.text, output) === undefined) continue;
     lines.splice(block.line, shown.length, ...output.trimEnd().split("\n"));
   }
   writeFileSync(join(root, document), lines.join("\n"));
