@@ -1,6 +1,6 @@
 // Reads the body of an rqlite answer. rqlite answers 200 to statements that failed and to requests it
 // could not pass on to the leader; what really happened is in the text.
-import type { QueryResult } from "./rqlite.ts";
+import type { QueryResult } from "./statement.ts";
 import { StoreError, type StoreReason } from "./store-error.ts";
 
 /** The results, or the error that the answer tells. `count` is the number of statements sent. */

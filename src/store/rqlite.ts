@@ -13,7 +13,7 @@ import { backoffMs } from "../base/retry.ts";
 import type { Rng } from "../base/rng.ts";
 import type { Secret } from "../base/secret.ts";
 import { parseAnswer } from "./rqlite-answer.ts";
-import { checkStatements, isRead, type Query } from "./statement.ts";
+import { checkStatements, isRead, type Query, type QueryResult } from "./statement.ts";
 import { StoreError } from "./store-error.ts";
 
 /**
@@ -21,13 +21,6 @@ import { StoreError } from "./store-error.ts";
  * after a quorum confirmed it. strong: through the log, as costly as a write.
  */
 export type ReadLevel = "none" | "weak" | "linearizable" | "strong";
-
-export interface QueryResult {
-  readonly columns: readonly string[];
-  readonly rows: readonly (readonly unknown[])[];
-  /** Rows changed; 0 for statements that answer with rows (SELECT, RETURNING). */
-  readonly changed: number;
-}
 
 export interface RequestOptions {
   /** For requests that only read; `linearizable` when absent. */

@@ -5,8 +5,8 @@ import { changePollMs, storeDeadlineMs } from "../base/limits.ts";
 import { backoffMs } from "../base/retry.ts";
 import type { Rng } from "../base/rng.ts";
 import { createStoreDb, type StoreDb } from "./db.ts";
-import type { QueryResult, ReadLevel, Rqlite } from "./rqlite.ts";
-import type { Query } from "./statement.ts";
+import type { ReadLevel, Rqlite } from "./rqlite.ts";
+import type { Query, QueryResult } from "./statement.ts";
 import { StoreError } from "./store-error.ts";
 
 export type { Param, Query } from "./statement.ts";
