@@ -94,11 +94,32 @@ for (const document of documents()) {
 }
 
 describe("examples", () => {
+  let sandbox: Sandbox;
+  beforeAll(async () => {
+    sandbox = await Sandbox.initialised({ config: { host_id: "host-1" } });
+  }, 60_000);
+  afterAll(() => sandbox?.destroy(), 60_000);
+
   for (const name of readdirSync(join(root, "examples")).sort()) {
+    const request = parse(readFileSync(join(root, "examples", name), "utf8"));
+
     test(`${name} is valid`, async () => {
-      const text = readFileSync(join(root, "examples", name), "utf8");
-      expect(await problemsOf(parse(text), "request")).toEqual([]);
+      expect(await problemsOf(request, "request")).toEqual([]);
     });
+
+    test(
+      `${name} makes a database`,
+      async () => {
+        // Its fixed ports may be in use on the machine of the test.
+        const spec = { ...request.spec, port: 0, patroni_port: 0 };
+        const { state, instances } = await sandbox.create(request.id, spec);
+        expect(state).toBe("available");
+        expect(instances).toHaveLength(spec.nodes.length);
+        const { name: gone } = await sandbox.change("DELETE", `/v1/databases/${request.id}`);
+        expect(gone).toBe("not_found");
+      },
+      blockTimeoutMs,
+    );
   }
 });
 
