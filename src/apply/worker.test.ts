@@ -203,7 +203,7 @@ async function diesOnce(
     // Log entries travel with whatever commit comes next, so a run may need fewer commits than the counted one.
     expect(first.commits()).toBeLessThan(deathAt.commit);
     expect(await world.picture()).toEqual(picture);
-    await first.stop();
+    first.kill();
     return;
   }
   const second = world.startWorker();
