@@ -102,7 +102,10 @@ export async function rememberExit(
   const beforeReady = readyAtMs === undefined;
   const crash = { text: text.trim(), beforeReady, count, retryAtMs: nowMs + waitMs };
   memory.crash = { ...crash, filesSuspected: false };
-  const said = await readFailureLines(deps.executor, deps.file.layout.log_dir, beforeReady);
+  const said = await readFailureLines(deps.executor, deps.file.layout.log_dir, {
+    pid: exit.pid,
+    beforeReady,
+  });
   const filesSuspected = beforeReady && mayBlameFiles(exit, said, count);
   memory.crash = {
     ...crash,

@@ -158,3 +158,13 @@ test("what ALTER SYSTEM overrides is told, and a changed port is found before an
   await instance.apply({ ...back, restart_generation: back.generation });
   expect(await instance.query("SHOW port")).toBe(String(instance.port));
 }, 40_000);
+
+test("a library that is not there refuses everybody but the keeper, who can take the setting back", async () => {
+  await instance.apply(instance.config({ parameters: { session_preload_libraries: "nothing" } }));
+  await expect(instance.query("SELECT 1")).rejects.toThrow();
+  await instance.killKeeper();
+  instance.startKeeper();
+  await instance.apply(instance.config({ parameters: { local_preload_libraries: "nothing" } }));
+  await instance.apply(instance.config());
+  expect(await instance.query("SELECT 1")).toBe("1");
+});
