@@ -46,6 +46,19 @@ test("settings that need a restart wait for the generation that orders it", asyn
   expect(await started()).not.toBe(before);
 });
 
+test("a setting that needs a restart can also be taken out of the configuration", async () => {
+  const parameters = { max_connections: "25" };
+  const given = instance.config({ parameters: { ...parameters, max_prepared_transactions: "7" } });
+  await instance.apply({ ...given, restart_generation: given.generation });
+  expect(await instance.query("SHOW max_prepared_transactions")).toBe("7");
+  const waiting = await instance.apply(instance.config({ parameters }));
+  expect(waiting.pending_restart_settings).toEqual(["max_prepared_transactions"]);
+  const taken = instance.config({ parameters });
+  const report = await instance.apply({ ...taken, restart_generation: taken.generation });
+  expect(report.pending_restart).toBe(false);
+  expect(await instance.query("SHOW max_prepared_transactions")).toBe("0");
+});
+
 for (const [what, change, named] of [
   ["a setting of the wrong type", { parameters: { work_mem: "plenty" } }, "work_mem"],
   ["an unknown setting", { parameters: { no_such_setting: "1" } }, "no_such_setting"],
