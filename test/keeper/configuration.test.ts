@@ -59,6 +59,18 @@ test("a setting that needs a restart can also be taken out of the configuration"
   expect(await instance.query("SHOW max_prepared_transactions")).toBe("0");
 });
 
+test("lines for connections that cannot come, such as hostssl without SSL, refuse nothing", async () => {
+  const parameters = { max_connections: "25", ssl: "off" };
+  const off = await instance.apply(instance.config({ parameters }));
+  expect(off.error).toBeUndefined();
+  const next = await instance.apply(
+    instance.config({ parameters, hba: ["hostssl all all 127.0.0.1/32 scram-sha-256"] }),
+  );
+  expect(next.error).toBeUndefined();
+  await instance.apply(instance.config({ parameters: { max_connections: "25" } }));
+  expect(await instance.query("SHOW ssl")).toBe("on");
+});
+
 for (const [what, change, named] of [
   ["a setting of the wrong type", { parameters: { work_mem: "plenty" } }, "work_mem"],
   ["an unknown setting", { parameters: { no_such_setting: "1" } }, "no_such_setting"],

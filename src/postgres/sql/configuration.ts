@@ -3,7 +3,8 @@
 /**
  * Problems in the files as they are on disk now: one row each (views: pg_file_settings, pg_hba_file_rules,
  * pg_ident_file_mappings). That a setting waits for a restart is none; of one that is no longer in the files
- * the view tells in a row without file and name.
+ * the view tells in a row without file and name. Nor is a line that is read but never matches, such as hostssl
+ * without SSL.
  */
 export const selectFileProblems = `
 SELECT COALESCE('setting ' || COALESCE(quote_ident(f.name), 'line ' || f.sourceline) || ': ', '') || f.error AS problem
@@ -13,7 +14,8 @@ SELECT COALESCE('setting ' || COALESCE(quote_ident(f.name), 'line ' || f.sourcel
    AND NOT (f.error = 'setting could not be applied' AND s.context = 'postmaster')
    AND NOT (f.sourcefile IS NULL AND f.error LIKE 'parameter % cannot be changed without restarting the server')
 UNION ALL
-SELECT 'pg_hba line ' || line_number || ': ' || error FROM pg_catalog.pg_hba_file_rules WHERE error IS NOT NULL
+SELECT 'pg_hba line ' || line_number || ': ' || error FROM pg_catalog.pg_hba_file_rules
+ WHERE error IS NOT NULL AND error NOT LIKE '%record cannot match because%'
 UNION ALL
 SELECT 'pg_ident line ' || line_number || ': ' || error FROM pg_catalog.pg_ident_file_mappings WHERE error IS NOT NULL`;
 
