@@ -3,8 +3,8 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Body, connect, eventually, query, Sandbox, spec } from "./harness.ts";
 
 const password = "s3cret-pass";
-const secondsMax = 180_000;
 const rounds = Number(process.env.PGHERD_FAULT_ROUNDS ?? 6);
+const secondsMax = 120_000 + rounds * 10_000;
 const seed = Number(process.env.PGHERD_SEED ?? Date.now() % 100_000);
 
 /** Repeatable from the printed seed. */
