@@ -32,7 +32,7 @@ bounded() {
 suite() {
   local name=$1
   shift
-  step "$name" bun test --reporter=junit --reporter-outfile="$REPORTS/$name.xml" "$@"
+  step "$name" bun test --timeout=60000 --reporter=junit --reporter-outfile="$REPORTS/$name.xml" "$@"
 }
 
 # Simulated hosts; a machine that cannot have them says so, and nothing else of the run changes.
@@ -41,7 +41,7 @@ lab() {
     echo "lab: skipped: $(test/lab/run.sh --can)"
     return
   fi
-  step lab test/lab/run.sh --reporter=junit --reporter-outfile="$REPORTS/lab.xml" ./test/lab
+  step lab test/lab/run.sh --timeout=120000 --reporter=junit --reporter-outfile="$REPORTS/lab.xml" ./test/lab
 }
 
 # What the tests use beside the product. Without root they skip what they cannot have, and say so.

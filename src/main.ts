@@ -10,11 +10,7 @@ async function run(argv: readonly string[]): Promise<number> {
     return (await import("../agents/fencer/main.ts")).runFencer(argv.slice(1));
   if (first === "version") return (await import("./server/print.ts")).printVersion();
   if (first === "server" && !rest.includes("--help")) {
-    if (second === "run") {
-      // Loaded on its own first: CommonJS packages run when they are loaded, in no certain order.
-      await import("./pki/reflect.ts");
-      return (await import("./server.ts")).runServer(rest);
-    }
+    if (second === "run") return (await import("./server.ts")).runServer(rest);
     if (second === "print-config") return (await import("./server/print.ts")).printConfig(rest);
     if (second === "check-config") return (await import("./server/print.ts")).checkConfig(rest);
   } else if (first === "server" && second !== undefined) {

@@ -17,6 +17,7 @@ import { type Listener, listen } from "./http/listener.ts";
 import { createOperations } from "./operations/control-plane.ts";
 import type { Bootstrapped, ClusterRuntime, OperationsDeps } from "./operations/deps.ts";
 import { OperationError } from "./operations/errors.ts";
+import type { Operations } from "./operations/operations.ts";
 import { loadStatementParser, type StatementParser } from "./operations/statement-parser.ts";
 import { openDriver } from "./orchestrator/registry.ts";
 import {
@@ -116,8 +117,9 @@ class Server {
   }
 
   #listen(): Listener {
+    const operations = createOperations(this.#operationsDeps());
     const deps = {
-      operations: createOperations(this.#operationsDeps()),
+      operations: { ...operations, readiness: () => this.#readiness(operations) },
       version: versionInfo(),
       clock: systemClock,
       ids: this.#ids,
@@ -128,6 +130,10 @@ class Server {
     const listener = listen({ ...deps, app: createApp(deps) }, { hostname, port });
     this.#log.info("listening", { address: hostname, port: listener.port });
     return listener;
+  }
+
+  async #readiness(operations: Operations): Promise<readonly string[]> {
+    return this.#opening ? ["the cluster is being opened"] : operations.readiness();
   }
 
   #operationsDeps(): OperationsDeps {

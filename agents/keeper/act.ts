@@ -100,9 +100,27 @@ export async function rememberExit(
       : Math.min(CRASH_BACKOFF.firstMs * 2 ** Math.min(count - 1, 10), CRASH_BACKOFF.maxMs);
   const text = `PostgreSQL ended by itself ${exit.code === null && exit.signal === null ? "" : how}`;
   const beforeReady = readyAtMs === undefined;
-  memory.crash = { text: text.trim(), beforeReady, count, retryAtMs: nowMs + waitMs };
-  const said = await readFailureLines(deps.executor, deps.file.layout.log_dir, beforeReady);
-  if (said !== "") memory.crash = { ...memory.crash, text: `${text.trim()}: ${said}` };
+  const crash = { text: text.trim(), beforeReady, count, retryAtMs: nowMs + waitMs };
+  memory.crash = { ...crash, filesSuspected: false };
+  const said = await readFailureLines(deps.executor, deps.file.layout.log_dir, {
+    pid: exit.pid,
+    beforeReady,
+  });
+  const filesSuspected = beforeReady && mayBlameFiles(exit, said, count);
+  memory.crash = {
+    ...crash,
+    filesSuspected,
+    ...(said === "" ? {} : { text: `${crash.text}: ${said}` }),
+  };
+}
+
+/** How often a start may end by a signal before the files are suspected, e.g. of asking for too much memory. */
+const SIGNALLED_STARTS_MAX = 3;
+
+/** A lock that another process still holds says nothing about the files, nor does a kill from outside. */
+function mayBlameFiles(exit: PostgresExit, said: string, count: number): boolean {
+  if (/lock file .* already exists|shared memory block .* is still in use/.test(said)) return false;
+  return exit.code !== null || count >= SIGNALLED_STARTS_MAX;
 }
 
 /** The files are checked and written while initdb works; a start needs both. */

@@ -46,7 +46,7 @@ const script = {
   generation: 4,
   payload: { kind: "script", key: "k", database: "d", statements: [] },
 } as const;
-const stopped = { kind: "stopped", beforeReady: false, waitMs: 0 } as const;
+const stopped = { kind: "stopped", filesSuspected: false, waitMs: 0 } as const;
 
 function kindOf(observed: Partial<Observed>, wanted: Partial<Wanted> = {}): string {
   return decide({ ...healthy, ...observed }, { ...calm, ...wanted }).action.kind;
@@ -75,7 +75,12 @@ test("a refused configuration is reported, leaves PostgreSQL running, and is not
 });
 
 test("files that do not start give way to those that did", () => {
-  const crashed = { kind: "stopped", crash: "no memory", beforeReady: true, waitMs: 900 } as const;
+  const crashed = {
+    kind: "stopped",
+    crash: "no memory",
+    filesSuspected: true,
+    waitMs: 900,
+  } as const;
   const configuration = {
     files: "same",
     refusal: undefined,
@@ -148,7 +153,7 @@ function* situations(): Generator<[Observed, Wanted]> {
   const stops = [
     stopped,
     { ...stopped, crash: "signal 9", waitMs: 500 },
-    { ...stopped, crash: "bad file", beforeReady: true },
+    { ...stopped, crash: "bad file", filesSuspected: true },
   ];
   const restart = { ...script, payload: { kind: "restart", reason: "asked" } } as const;
   for (const data of [

@@ -17,8 +17,8 @@ export interface Observed {
         readonly kind: "stopped";
         /** How it ended by itself since the last start; absent after an ordered stop. */
         readonly crash?: string;
-        /** The crash came before it ever accepted a connection. */
-        readonly beforeReady: boolean;
+        /** It never accepted a connection, and the configuration files may be the reason. */
+        readonly filesSuspected: boolean;
         /** Time to wait before it is started again. */
         readonly waitMs: number;
       };
@@ -150,7 +150,7 @@ export const RULES: readonly Rule[] = [
   },
   {
     name: "go back to files that ran",
-    when: (v) => crashedEarly(v) && v.configuration.fallback,
+    when: (v) => filesSuspected(v) && v.configuration.fallback,
     decide: (v) => {
       const error = `PostgreSQL does not start with the new configuration: ${crashOf(v)}`;
       return act(
@@ -254,9 +254,9 @@ function isStopped(view: View): boolean {
   return view.process.kind === "stopped";
 }
 
-function crashedEarly(view: View): boolean {
+function filesSuspected(view: View): boolean {
   return view.process.kind === "stopped" && view.process.crash !== undefined
-    ? view.process.beforeReady
+    ? view.process.filesSuspected
     : false;
 }
 

@@ -13,7 +13,7 @@ const linesMax = 3;
 export async function readFailureLines(
   executor: Executor,
   directory: string,
-  beforeReady: boolean,
+  ended: { readonly pid: number; readonly beforeReady: boolean },
 ): Promise<string> {
   const names = (await executor.list(directory)).filter((name) => name.endsWith(".log"));
   const files = await Promise.all(
@@ -24,19 +24,26 @@ export async function readFailureLines(
   );
   const newest = files.sort((a, b) => b.modifiedMs - a.modifiedMs).slice(0, 2);
   for (const { path } of newest) {
-    const lines = failureLines(await readTail(path), beforeReady);
+    const lines = failureLines(await readTail(path), ended);
     if (lines.length > 0) return lines.join("; ");
   }
   return "";
 }
 
-/** The messages since the last start that the text tells of. */
-export function failureLines(text: string, beforeReady: boolean): readonly string[] {
+/**
+ * The messages since the last start that the text tells of. A server that does not come as far as telling of its
+ * start is known by its process id, where the prefix of the lines has it.
+ */
+export function failureLines(
+  text: string,
+  { pid, beforeReady }: { readonly pid: number; readonly beforeReady: boolean },
+): readonly string[] {
   const pattern = beforeReady ? /\b(?:FATAL|PANIC): {2}(.*)$/ : /\bPANIC: {2}(.*)$/;
   const lines = text.split("\n");
   const since = lines.findLastIndex((line) => /LOG: {2}starting PostgreSQL /.test(line));
-  const messages = lines
-    .slice(since + 1)
+  const last = lines.slice(since + 1);
+  const own = last.filter((line) => line.includes(`[${pid}]`) && pattern.test(line));
+  const messages = (own.length > 0 ? own : last)
     .map((line) => pattern.exec(line)?.[1])
     .filter((message) => message !== undefined);
   return [...new Set(messages)].slice(-linesMax);

@@ -13,6 +13,8 @@ export type Doing = "initializing new cluster" | "starting" | "restarting" | "st
 export interface Crash {
   readonly text: string;
   readonly beforeReady: boolean;
+  /** The configuration files may be the reason. */
+  readonly filesSuspected: boolean;
   /** Crashes in a row. */
   readonly count: number;
   /** Monotonic time from which on it may be started again. */

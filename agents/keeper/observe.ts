@@ -186,7 +186,7 @@ function summariseProcess(clock: Clock, memory: Memory): Observed["process"] {
   return {
     kind: "stopped",
     ...(crash ? { crash: crash.text } : {}),
-    beforeReady: crash?.beforeReady ?? false,
+    filesSuspected: crash?.filesSuspected ?? false,
     waitMs: Math.max(0, (crash?.retryAtMs ?? 0) - clock.monotonicMs()),
   };
 }

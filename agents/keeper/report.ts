@@ -37,6 +37,8 @@ export function postgresState(memory: Memory, nowMs: number): PostgresState {
     case "stopping":
       return "stopping";
     case "stopped":
+      // How it ended no longer matters where it should not run.
+      if (memory.config?.run === "stopped") return "stopped";
       if (memory.crash) return memory.crash.beforeReady ? "start failed" : "crashed";
       return memory.initdbFailed ? "initdb failed" : "stopped";
     case "running":

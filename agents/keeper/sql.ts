@@ -64,6 +64,9 @@ const SETTINGS = {
   idle_session_timeout: "0",
   row_security: "on",
   track_activities: "off",
+  // A library that is not there would refuse the keeper too, and with it every way to mend the setting.
+  session_preload_libraries: "",
+  local_preload_libraries: "",
   log_statement: "none",
   log_duration: "off",
   log_min_duration_statement: "-1",

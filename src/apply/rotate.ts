@@ -5,7 +5,7 @@ import type { Ids } from "../base/ids.ts";
 import type { Logger } from "../base/log.ts";
 import { certificateInputs } from "../plan/inputs.ts";
 import type { StoredResource } from "../plan/resource.ts";
-import { listDatabases } from "../store/databases.ts";
+import { type DatabaseRecord, listDatabases } from "../store/databases.ts";
 import { instanceExistsGuard, loadInstance } from "../store/instances.ts";
 import { askKeeper } from "../store/keeper-requests.ts";
 import { listResources } from "../store/resources.ts";
@@ -21,10 +21,13 @@ export type RotateDeps = Pick<StepDeps, "executor" | "issuer"> & {
   readonly log: Logger;
 };
 
+/** A database whose last change failed goes on serving, so its certificates must not end either. */
+const SETTLED: readonly DatabaseRecord["state"][] = ["available", "degraded", "failed", "unknown"];
+
 /** One round over all databases that no task is changing. An instance that fails does not hold up the others. */
 export async function rotateCertificates(deps: RotateDeps, lease: Lease): Promise<void> {
   for (const database of await listDatabases(deps.store.db)) {
-    if (database.state !== "available") continue;
+    if (!SETTLED.includes(database.state)) continue;
     for (const resource of await listResources(deps.store.db, database.id)) {
       if (resource.kind !== "common.postgres_certs" || resource.state !== "applied") continue;
       lease.lost.throwIfAborted();

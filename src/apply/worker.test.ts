@@ -199,7 +199,13 @@ async function diesOnce(
     const now = await world.operations.getTask("database", "shop", task.task_id);
     return first.dead() || now.completed_at !== undefined;
   });
-  expect(first.dead()).toBe(true);
+  if (!first.dead()) {
+    // Log entries travel with whatever commit comes next, so a run may need fewer commits than the counted one.
+    expect(first.commits()).toBeLessThan(deathAt.commit);
+    expect(await world.picture()).toEqual(picture);
+    first.kill();
+    return;
+  }
   const second = world.startWorker();
   const end = await world.ended(task);
   expect({ deathAt, status: end.status, error: end.error }).toEqual({

@@ -152,15 +152,14 @@ function errorOf(status: number, text: string): CliError {
   const exitCode = exitCodeByStatus[status] ?? exitCodes.failure;
   const body = parseObject(text);
   if (!body) return new CliError(exitCode, `HTTP ${status}: ${text.slice(0, 500)}`);
-  const hints = Array.isArray(body.errors)
-    ? body.errors.flatMap((problem: unknown) =>
-        isObject(problem) && typeof problem.hint === "string" ? [`hint: ${problem.hint}`] : [],
-      )
-    : [];
-  return new CliError(
-    exitCode,
-    [`${String(body.name)}: ${String(body.message)}`, ...hints].join("\n"),
-  );
+  const problems = Array.isArray(body.errors) ? body.errors.filter(isObject).map(problemLine) : [];
+  const message = problems.length > 0 ? problems.join("\n") : String(body.message);
+  return new CliError(exitCode, `${String(body.name)}: ${message}`);
+}
+
+function problemLine({ path, message, hint }: Record<string, unknown>): string {
+  const where = typeof path === "string" && path !== "" ? `${path}: ` : "";
+  return `${where}${String(message)}${typeof hint === "string" ? ` (${hint})` : ""}`;
 }
 
 function parseObject(text: string): Record<string, unknown> | undefined {

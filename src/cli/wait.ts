@@ -28,8 +28,11 @@ export function referenceOf(task: unknown): TaskReference {
 export function formatEntry(entry: Record<string, unknown>): string {
   const fields = isObject(entry.fields) ? entry.fields : {};
   const duration = fields.duration_ms === undefined ? "" : ` (${String(fields.duration_ms)} ms)`;
-  const error = fields.error ? `: ${String(fields.error)}` : "";
-  return `${String(entry.timestamp)}  ${String(entry.message)}${duration}${error}`;
+  const message = String(entry.message);
+  // Messages about a failure mostly end in it already.
+  const isNew = fields.error !== undefined && !message.includes(String(fields.error));
+  const error = isNew ? `: ${String(fields.error)}` : "";
+  return `${String(entry.timestamp)}  ${message}${duration}${error}`;
 }
 
 /** Prints a task's log from its start until it is final, going on after a lost connection. */

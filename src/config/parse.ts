@@ -102,18 +102,20 @@ interface Section {
   [name: string]: unknown;
 }
 
-/** `{"http.port": 1}` as `{http: {port: 1}}`; maps and sections are there even when empty. */
+/** `{"http.port": 1}` as `{http: {port: 1}}`, in the order of the schema; maps are there even when empty. */
 function nested(settings: readonly Setting[]): Section {
   const root: Section = {};
   for (const { name, schema } of KEYS) {
     const parts = name.split(".");
-    sectionAt(root, isMap(schema) ? parts : parts.slice(0, -1));
-  }
-  for (const { name, value } of settings) {
-    const parts = name.split(".");
-    const map = KEYS.find((key) => isMap(key.schema) && name.startsWith(`${key.name}.`));
-    const depth = map ? map.name.split(".").length : parts.length - 1;
-    sectionAt(root, parts.slice(0, depth))[parts.slice(depth).join(".")] = value;
+    if (isMap(schema)) {
+      const map = sectionAt(root, parts);
+      for (const entry of settings.filter((each) => each.name.startsWith(`${name}.`))) {
+        map[entry.name.slice(name.length + 1)] = entry.value;
+      }
+    } else {
+      const setting = settings.find((each) => each.name === name);
+      if (setting) sectionAt(root, parts.slice(0, -1))[parts.at(-1) ?? ""] = setting.value;
+    }
   }
   return root;
 }

@@ -6,7 +6,7 @@ import type { LoadedConfig } from "./parse.ts";
 
 /** The configuration as a file that would give it. No key holds a secret. */
 export function renderConfig({ config }: LoadedConfig): string {
-  return stringify(config);
+  return stringify(config, { aliasDuplicateObjects: false });
 }
 
 /** One line per key: its value and where that comes from. */

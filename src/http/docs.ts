@@ -39,8 +39,9 @@ export function docs(document: JsonObject) {
           cdn: SCRIPT_PATH,
           theme: STYLE_PATH,
           autoDarkMode: false,
-          // Its type lacks the option; without it the page asks for the document by a relative path.
-          ...({ url: DOCUMENT_PATH } as object),
+          // The plugin's type lacks the first option and this value of the second. Without them the page asks
+          // for the document by a relative path, and shows a badge from swagger.io unless it is on loopback.
+          ...({ url: DOCUMENT_PATH, validatorUrl: null } as object),
         },
       }),
     );

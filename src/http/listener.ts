@@ -1,5 +1,6 @@
 // Puts the application on a socket: request ids, access log, timeouts, graceful stop.
 import { type Clock, httpDate } from "../base/clock.ts";
+import { inContext } from "../base/errors.ts";
 import type { Ids } from "../base/ids.ts";
 import { httpIdleTimeoutSeconds, requestKeyCharsMax, storeBackupBytesMax } from "../base/limits.ts";
 import type { Logger, LogLevel } from "../base/log.ts";
@@ -27,9 +28,29 @@ export interface Listener {
 /** Bun refuses longer bodies by itself and without a word, so parse.ts must get to see those a little too long. */
 const SOCKET_BODY_BYTES_MAX = 2 * storeBackupBytesMax;
 
-/** Listens at once; throws when the address cannot be bound. */
-export function listen(deps: ListenerDeps, { hostname, port }: ListenOptions): Listener {
-  const server = Bun.serve({
+/** Listens at once; throws a terminal AppError when the address cannot be bound. */
+export function listen(deps: ListenerDeps, options: ListenOptions): Listener {
+  const server = serve(deps, options);
+  return {
+    port: server.port ?? options.port,
+    async stop(signal) {
+      const drained = server.stop(false);
+      await Promise.race([drained, aborted(signal)]);
+      await server.stop(true);
+    },
+  };
+}
+
+function serve(deps: ListenerDeps, { hostname, port }: ListenOptions) {
+  try {
+    return bind(deps, { hostname, port });
+  } catch (thrown) {
+    throw inContext(`cannot listen on ${hostname}:${port}`, thrown);
+  }
+}
+
+function bind(deps: ListenerDeps, { hostname, port }: ListenOptions) {
+  return Bun.serve({
     hostname,
     port,
     idleTimeout: httpIdleTimeoutSeconds,
@@ -40,14 +61,6 @@ export function listen(deps: ListenerDeps, { hostname, port }: ListenOptions): L
         keepOpen: () => socket.timeout(request, 0),
       }),
   });
-  return {
-    port: server.port ?? port,
-    async stop(signal) {
-      const drained = server.stop(false);
-      await Promise.race([drained, aborted(signal)]);
-      await server.stop(true);
-    },
-  };
 }
 
 interface Peer {

@@ -1,15 +1,18 @@
 // The cluster's certificate authority (X.509, RFC 5280): makes it, and issues certificates with it.
 // Keys are ECDSA P-256. Time comes from the caller; nothing is stored here.
 
-// Must stay the first import.
-import "./reflect.ts";
 import { createHash } from "node:crypto";
 import { isIP } from "node:net";
-import * as x509 from "@peculiar/x509";
+import type * as X509 from "@peculiar/x509";
 import { dateOf } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
 import type { Rng } from "../base/rng.ts";
 import { Secret } from "../base/secret.ts";
+
+// The library needs the polyfill when it is evaluated. Imports that are not awaited are evaluated in an
+// order that differs between runs, because both are CommonJS packages.
+await import("reflect-metadata");
+const x509 = await import("@peculiar/x509");
 
 /** A CA that can issue. Make it with `createAuthority`, or from stored texts with `loadAuthority`. */
 export interface Authority {
@@ -106,7 +109,7 @@ export function renewAfter(certificatePem: string): number {
 }
 
 function authority(
-  certificate: x509.X509Certificate,
+  certificate: X509.X509Certificate,
   signingKey: CryptoKey,
   privateKeyPem: Secret,
   rng: Rng,
@@ -121,7 +124,7 @@ function authority(
 }
 
 interface Issuer {
-  readonly certificate: x509.X509Certificate;
+  readonly certificate: X509.X509Certificate;
   readonly signingKey: CryptoKey;
   readonly rng: Rng;
 }
@@ -165,7 +168,7 @@ async function issue(
   };
 }
 
-function purposes(purpose: CertificateRequest["purpose"]): x509.ExtendedKeyUsage[] {
+function purposes(purpose: CertificateRequest["purpose"]): X509.ExtendedKeyUsage[] {
   switch (purpose) {
     case "server":
       return [x509.ExtendedKeyUsage.serverAuth];
@@ -176,7 +179,7 @@ function purposes(purpose: CertificateRequest["purpose"]): x509.ExtendedKeyUsage
   }
 }
 
-function alternativeNames(addresses: readonly string[]): x509.Extension[] {
+function alternativeNames(addresses: readonly string[]): X509.Extension[] {
   if (addresses.length === 0) return [];
   const names = [...new Set(addresses)].map((address) => ({
     type: isIP(address) ? ("ip" as const) : ("dns" as const),
@@ -185,7 +188,7 @@ function alternativeNames(addresses: readonly string[]): x509.Extension[] {
   return [new x509.SubjectAlternativeNameExtension(names)];
 }
 
-function distinguishedName(commonName: string): x509.Name {
+function distinguishedName(commonName: string): X509.Name {
   // A leading # would be read as hexadecimal DER (RFC 4514 section 2.4).
   if (!/^[^\p{Cc}#][^\p{Cc}]{0,63}$/u.test(commonName)) {
     throw new AppError("bug", `not a common name for a certificate: ${JSON.stringify(commonName)}`);

@@ -72,6 +72,8 @@ test.each([
   ["include", "exactly one"],
   ['ops "root postgres', "not closed"],
   ["a b c\nd e f", "line breaks"],
+  ["pgherd nobody pgedge", "control plane's own"],
+  ['  pg"herd" "/.*" \\1', "control plane's own"],
 ])("pg_ident.conf does not take %j", (line, reason) => {
   expect(identLineProblem(line)).toContain(reason);
 });

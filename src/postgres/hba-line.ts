@@ -1,6 +1,7 @@
 // Reads single lines of pg_hba.conf and pg_ident.conf as the server does (manual, "Client
 // Authentication" 21.1 and 21.2), to refuse those that would keep it from starting.
 import { isIP, isIPv4 } from "node:net";
+import { identMapName } from "./hba.ts";
 
 const HOST_TYPES = ["host", "hostssl", "hostnossl", "hostgssenc", "hostnogssenc"];
 const INCLUDES = ["include", "include_if_exists", "include_dir"];
@@ -50,6 +51,8 @@ export function identLineProblem(line: string): string | undefined {
   const [first] = fields;
   if (first === undefined) return undefined;
   if (INCLUDES.includes(first)) return includeProblem(fields);
+  // A line more in this map would let a system user in as the control plane's superuser.
+  if (first === identMapName) return `the map ${identMapName} is the control plane's own`;
   return fields.length === 3
     ? undefined
     : "needs map name, system user name and database user name";

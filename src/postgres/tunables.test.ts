@@ -35,6 +35,7 @@ describe("tunables", () => {
     expect(tiny).toMatchObject({ max_connections: "25", shared_buffers: "1MB" });
     const huge = tunables({ memoryBytes: 2 ** 50, cpus: 4096, nodes: 9 }, 17);
     expect(huge).toMatchObject({
+      max_parallel_workers: "1024",
       autovacuum_work_mem: "2147483647kB",
       autovacuum_vacuum_cost_limit: "9406",
       shared_buffers: "8589934584kB",

@@ -16,6 +16,9 @@ const connectionsMax = 5_000;
 const workMemoryMinKb = 65_536;
 const workMemoryMaxKb = 2_147_483_647;
 const vacuumCostLimitMax = 10_000;
+const parallelWorkersMax = 1_024;
+const workerProcessesMax = 262_143;
+const autovacuumWorkersMax = 262_143;
 /** PostgreSQL refuses to start with less than 16 pages; 128 of them are 1 MiB. */
 const sharedBuffersPagesMin = 128;
 const sharedBuffersPagesMax = 1_073_741_823;
@@ -31,7 +34,7 @@ export function tunables(size: Size, major: number): Record<string, string> {
   const { memoryBytes, cpus, nodes } = size;
   const slots = Math.max(nodes + 2, 16);
   return {
-    autovacuum_max_workers: whole(Math.max(memoryBytes / 64_371_566_592, 3)),
+    autovacuum_max_workers: whole(within(memoryBytes / 64_371_566_592, 3, autovacuumWorkersMax)),
     autovacuum_vacuum_cost_limit: whole(vacuumCostLimit(memoryBytes)),
     autovacuum_work_mem: kilobytes(within(memoryBytes / 32_768, workMemoryMinKb, workMemoryMaxKb)),
     effective_cache_size: kilobytes(pagesToKb(within(memoryBytes / 16_384, 1, cachePagesMax))),
@@ -39,10 +42,10 @@ export function tunables(size: Size, major: number): Record<string, string> {
       within((memoryBytes * 1024) / 63_963_136, workMemoryMinKb, workMemoryMaxKb),
     ),
     max_connections: whole(connections(memoryBytes)),
-    max_parallel_workers: whole(Math.max(cpus / 2, 8)),
+    max_parallel_workers: whole(within(cpus / 2, 8, parallelWorkersMax)),
     max_replication_slots: whole(slots),
     max_wal_senders: whole(slots),
-    max_worker_processes: whole(Math.max(2 * cpus, nodes, 12)),
+    max_worker_processes: whole(within(2 * cpus, Math.max(nodes, 12), workerProcessesMax)),
     shared_buffers: kilobytes(
       pagesToKb(within(memoryBytes / 32_768, sharedBuffersPagesMin, sharedBuffersPagesMax)),
     ),

@@ -56,7 +56,7 @@ function reload({ argv, loaded, levels, log }: Reloading): void {
   const { level, component_levels: components } = again.value.config.logging;
   levels.set(level, components);
   const needRestart = changed(loaded, again.value).filter((name) => !RELOADABLE.test(name));
-  log.info("reloaded the configuration", { level, components, needRestart });
+  log.info("reloaded the configuration", { logLevel: level, components, needRestart });
 }
 
 function changed(before: LoadedConfig, after: LoadedConfig): readonly string[] {

@@ -1,5 +1,5 @@
 // Keeps this host's keepers and fencers alive where no service manager does it.
-import { isAbort, messageOf } from "../base/errors.ts";
+import { messageOf } from "../base/errors.ts";
 import { keeperListIntervalMs } from "../base/limits.ts";
 import type { StepContext } from "../orchestrator/driver.ts";
 import type { HostFacts } from "../plan/placement.ts";
@@ -33,18 +33,22 @@ export async function superviseKeepers(
     log: (message, fields) => log.info(message, fields),
   };
   let wanted: readonly string[] = [];
+  const ended = new AbortController();
+  const listing = AbortSignal.any([signal, ended.signal]);
   const list = async () => {
-    while (!signal.aborted) {
+    while (!listing.aborted) {
       try {
-        const observed = await driver.observe(context);
+        const observed = await driver.observe({ ...context, signal: listing });
         wanted = observed.map(({ instanceId }) => instanceId);
       } catch (thrown) {
-        if (signal.aborted || isAbort(thrown)) return;
+        if (listing.aborted) return;
         log.warn("cannot list the keepers", { error: messageOf(thrown) });
       }
       // An abort ends the pause early, and then the loop.
-      await clock.sleep(keeperListIntervalMs, signal).catch(() => undefined);
+      await clock.sleep(keeperListIntervalMs, listing).catch(() => undefined);
     }
   };
-  await Promise.all([list(), driver.supervise(context, () => wanted)]);
+  // Where a service manager does the work, supervision ends at once, and so does the listing.
+  const supervision = driver.supervise(context, () => wanted).finally(() => ended.abort());
+  await Promise.all([list(), supervision]);
 }

@@ -7,9 +7,9 @@ import {
   type SqliteRemoteDatabase,
 } from "drizzle-orm/sqlite-proxy";
 import { AppError } from "../base/errors.ts";
-import type { QueryResult, ReadLevel, Rqlite } from "./rqlite.ts";
+import type { ReadLevel, Rqlite } from "./rqlite.ts";
 import * as schema from "./schema.ts";
-import { isRead } from "./statement.ts";
+import { isRead, type QueryResult } from "./statement.ts";
 
 type FullDb = SqliteRemoteDatabase<typeof schema>;
 

@@ -6,8 +6,8 @@ import type {
   KeeperAnswer,
   KeeperRequest,
 } from "../spec/instance-config.ts";
-import type { QueryResult, Rqlite } from "./rqlite.ts";
-import type { Query } from "./statement.ts";
+import type { Rqlite } from "./rqlite.ts";
+import type { Query, QueryResult } from "./statement.ts";
 
 /** A request that waits for an answer. */
 export interface PendingRequest {

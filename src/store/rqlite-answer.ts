@@ -1,13 +1,7 @@
 // Reads the body of an rqlite answer. rqlite answers 200 to statements that failed and to requests it
 // could not pass on to the leader; what really happened is in the text.
+import type { QueryResult } from "./statement.ts";
 import { StoreError, type StoreReason } from "./store-error.ts";
-
-export interface QueryResult {
-  readonly columns: readonly string[];
-  readonly rows: readonly (readonly unknown[])[];
-  /** Rows changed; 0 for statements that answer with rows (SELECT, RETURNING). */
-  readonly changed: number;
-}
 
 /** The results, or the error that the answer tells. `count` is the number of statements sent. */
 export function parseAnswer(text: string, count: number): readonly QueryResult[] | StoreError {

@@ -14,8 +14,8 @@ import {
 import { backoffMs } from "../base/retry.ts";
 import type { Rng } from "../base/rng.ts";
 import type { Secret } from "../base/secret.ts";
-import { parseAnswer, type QueryResult } from "./rqlite-answer.ts";
-import { checkStatements, isRead, type Query } from "./statement.ts";
+import { parseAnswer } from "./rqlite-answer.ts";
+import { checkStatements, isRead, type Query, type QueryResult } from "./statement.ts";
 import { StoreError } from "./store-error.ts";
 
 /**
@@ -23,8 +23,6 @@ import { StoreError } from "./store-error.ts";
  * after a quorum confirmed it. strong: through the log, as costly as a write.
  */
 export type ReadLevel = "none" | "weak" | "linearizable" | "strong";
-
-export type { QueryResult } from "./rqlite-answer.ts";
 
 export interface RequestOptions {
   /** For requests that only read; `linearizable` when absent. */

@@ -11,6 +11,14 @@ export interface Query {
   readonly params: readonly unknown[];
 }
 
+/** What the store answers to one statement. */
+export interface QueryResult {
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly unknown[])[];
+  /** Rows changed; 0 for statements that answer with rows (SELECT, RETURNING). */
+  readonly changed: number;
+}
+
 const FORBIDDEN = /^(begin|commit|end|rollback|savepoint|release|attach|detach|vacuum|pragma)\b/i;
 const READ = /^(select|values)\b/i;
 const WITH = /^with\b/i;

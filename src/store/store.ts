@@ -5,8 +5,8 @@ import { changePollMs, storeDeadlineMs } from "../base/limits.ts";
 import { backoffMs } from "../base/retry.ts";
 import type { Rng } from "../base/rng.ts";
 import { createStoreDb, type StoreDb } from "./db.ts";
-import type { QueryResult, ReadLevel, Rqlite } from "./rqlite.ts";
-import type { Query } from "./statement.ts";
+import type { ReadLevel, Rqlite } from "./rqlite.ts";
+import type { Query, QueryResult } from "./statement.ts";
 import { StoreError } from "./store-error.ts";
 
 export type { Param, Query } from "./statement.ts";
@@ -46,7 +46,10 @@ export type CommitOutcome =
 export interface Store {
   /** Reads that decide: linearizable. Builds statements for `commit` with `.toSQL()`. */
   readonly db: StoreDb;
-  /** Reads that show: the leader's copy, without asking a quorum. */
+  /**
+   * Reads that show. Linearizable too: an rqlited that was restarted shows its past to weaker reads, or
+   * no tables at all, until it has applied its log again.
+   */
   readonly display: StoreDb;
   /** This host's copy, however old: for what is said while there is no leader. */
   readonly local: StoreDb;
@@ -80,7 +83,7 @@ export function createStore(deps: StoreDeps): Store {
   const listeners = new Set<() => void>();
   return {
     db: createStoreDb(deps.rqlite, "linearizable"),
-    display: createStoreDb(deps.rqlite, "weak"),
+    display: createStoreDb(deps.rqlite, "linearizable"),
     local: createStoreDb(deps.rqlite, "none"),
     async commit(change, signal) {
       const outcome = await commit(deps, change, signal);
@@ -255,9 +258,16 @@ async function versionOr(rqlite: Rqlite, level: ReadLevel, wait: Wait): Promise<
   try {
     return await readVersion(rqlite, level, wait.signal);
   } catch (thrown) {
-    if (thrown instanceof StoreError && thrown.kind === "retryable") return wait.since;
+    if (thrown instanceof StoreError && (thrown.kind === "retryable" || isReplaying(thrown))) {
+      return wait.since;
+    }
     throw thrown;
   }
+}
+
+/** A restarted rqlited has no tables yet for reads that do not wait for its log. */
+function isReplaying(error: StoreError): boolean {
+  return error.message === "no such table: changes";
 }
 
 /** Sleeps until the time is over or it is woken, and answers which; rejects when the wait is aborted. */

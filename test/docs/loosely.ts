@@ -23,8 +23,8 @@ const SAME: readonly (readonly [RegExp, string])[] = [
   [/[ \t]+/g, " "],
 ];
 
-/** States that pass so quickly that nobody may have seen them. */
-const PASSING = /PostgreSQL is (initializing new cluster|starting|stopping|restarting)$/;
+/** What a task log saw on the way: it looks now and then, and states pass quickly. */
+const PASSING = /^<time> PostgreSQL is [a-z ]+$/;
 
 /** The text with ids, times, versions, ports, sizes and widths taken out. */
 export function normalised(text: string): string {

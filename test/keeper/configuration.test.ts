@@ -46,6 +46,31 @@ test("settings that need a restart wait for the generation that orders it", asyn
   expect(await started()).not.toBe(before);
 });
 
+test("a setting that needs a restart can also be taken out of the configuration", async () => {
+  const parameters = { max_connections: "25" };
+  const given = instance.config({ parameters: { ...parameters, max_prepared_transactions: "7" } });
+  await instance.apply({ ...given, restart_generation: given.generation });
+  expect(await instance.query("SHOW max_prepared_transactions")).toBe("7");
+  const waiting = await instance.apply(instance.config({ parameters }));
+  expect(waiting.pending_restart_settings).toEqual(["max_prepared_transactions"]);
+  const taken = instance.config({ parameters });
+  const report = await instance.apply({ ...taken, restart_generation: taken.generation });
+  expect(report.pending_restart).toBe(false);
+  expect(await instance.query("SHOW max_prepared_transactions")).toBe("0");
+});
+
+test("lines for connections that cannot come, such as hostssl without SSL, refuse nothing", async () => {
+  const parameters = { max_connections: "25", ssl: "off" };
+  const off = await instance.apply(instance.config({ parameters }));
+  expect(off.error).toBeUndefined();
+  const next = await instance.apply(
+    instance.config({ parameters, hba: ["hostssl all all 127.0.0.1/32 scram-sha-256"] }),
+  );
+  expect(next.error).toBeUndefined();
+  await instance.apply(instance.config({ parameters: { max_connections: "25" } }));
+  expect(await instance.query("SHOW ssl")).toBe("on");
+});
+
 for (const [what, change, named] of [
   ["a setting of the wrong type", { parameters: { work_mem: "plenty" } }, "work_mem"],
   ["an unknown setting", { parameters: { no_such_setting: "1" } }, "no_such_setting"],
@@ -158,3 +183,13 @@ test("what ALTER SYSTEM overrides is told, and a changed port is found before an
   await instance.apply({ ...back, restart_generation: back.generation });
   expect(await instance.query("SHOW port")).toBe(String(instance.port));
 }, 40_000);
+
+test("a library that is not there refuses everybody but the keeper, who can take the setting back", async () => {
+  await instance.apply(instance.config({ parameters: { session_preload_libraries: "nothing" } }));
+  await expect(instance.query("SELECT 1")).rejects.toThrow();
+  await instance.killKeeper();
+  instance.startKeeper();
+  await instance.apply(instance.config({ parameters: { local_preload_libraries: "nothing" } }));
+  await instance.apply(instance.config());
+  expect(await instance.query("SELECT 1")).toBe("1");
+});

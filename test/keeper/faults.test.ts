@@ -1,15 +1,18 @@
 // Keeper, fencer and PostgreSQL die; what must hold, holds.
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import {
+  chownSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { systemClock } from "../../src/base/clock.ts";
+import { asUser } from "../../src/host/account.ts";
 import { KeptInstance, until } from "../support/kept-instance.ts";
 
 let instance: KeptInstance;
@@ -85,6 +88,35 @@ test("PostgreSQL that dies is reported and comes back by itself", async () => {
   expect(after.error).toBeUndefined();
   expect(instance.logs()).toContain("PostgreSQL ended by itself");
   expect(await instance.query("SELECT n FROM kept")).toBe("1");
+}, 30_000);
+
+test("a lock that somebody still holds does not blame the configuration, nor keep a stop from its end", async () => {
+  instance.startFencer();
+  instance.startKeeper();
+  await running();
+  await instance.apply(instance.config({ run: "stopped" }));
+  const owner = instance.file.postgres_user;
+  const holder = Bun.spawn([...asUser(["/bin/sleep", "60"], owner)]);
+  try {
+    const pidFile = [holder.pid, dataDir(), 1, 1, "", "", "", "stopping"].join("\n");
+    writeFileSync(`${dataDir()}/postmaster.pid`, `${pidFile}\n`);
+    const owned = statSync(dataDir());
+    chownSync(`${dataDir()}/postmaster.pid`, owned.uid, owned.gid);
+    const parameters = { work_mem: "7MB" };
+    await instance.configure(instance.config({ parameters }));
+    const locked = await instance.untilReport((r) => r.error?.includes("lock file") ?? false);
+    expect(locked).toMatchObject({ postgres_state: "start failed" });
+    expect(locked.refused_generation).toBeUndefined();
+    await instance.apply(instance.config({ run: "stopped", parameters }));
+    await instance.configure(instance.config({ parameters }));
+    await instance.untilReport((r) => r.error?.includes("lock file") ?? false);
+  } finally {
+    holder.kill("SIGKILL");
+    await holder.exited;
+  }
+  const report = await instance.untilReport((r) => r.postgres_state === "running");
+  expect(report.refused_generation).toBeUndefined();
+  expect(await instance.query("SHOW work_mem")).toBe("7MB");
 }, 30_000);
 
 test("a fencer that dies does not take PostgreSQL along; the next one is found", async () => {

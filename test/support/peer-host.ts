@@ -1,6 +1,5 @@
 // A host of a cluster as far as other hosts see it: certificates of a test authority and a real internal listener.
 // First: the certificate library needs it.
-import "../../src/pki/reflect.ts";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -5,9 +5,9 @@ import type { Clock } from "../../src/base/clock.ts";
 import { seededRng } from "../../src/base/rng.ts";
 import { migrate } from "../../src/store/migrate.ts";
 import { migrations } from "../../src/store/migrations.gen.ts";
-import type { QueryResult, RequestOptions, Rqlite } from "../../src/store/rqlite.ts";
+import type { RequestOptions, Rqlite } from "../../src/store/rqlite.ts";
 import { statementReason } from "../../src/store/rqlite-answer.ts";
-import { checkStatements, type Query } from "../../src/store/statement.ts";
+import { checkStatements, type Query, type QueryResult } from "../../src/store/statement.ts";
 import { createStore, type Store } from "../../src/store/store.ts";
 import { StoreError } from "../../src/store/store-error.ts";
 

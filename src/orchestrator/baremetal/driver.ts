@@ -74,6 +74,8 @@ export class BaremetalDriver implements Driver {
     const { keeper_file, fencer_socket } = wanted.inputs;
     await this.#runner.stopKeeper(wanted, context);
     if (await executor.stat(keeper_file, signal)) await this.#killPostgres(keeper_file, context);
+    // Without its file nobody looks after it any more, nor starts again what is ended here.
+    await executor.remove(keeper_file, signal);
     await this.#runner.removeAll(wanted, context);
     for (const suffix of ["", ".lock", ".deadline"]) {
       await executor.remove(`${fencer_socket}${suffix}`, signal);

@@ -1,14 +1,21 @@
 // What PostgreSQL says about its configuration files and about settings that wait for a restart.
 
-/** Problems in the files as they are on disk now: one row each (views: pg_file_settings, pg_hba_file_rules, pg_ident_file_mappings). */
+/**
+ * Problems in the files as they are on disk now: one row each (views: pg_file_settings, pg_hba_file_rules,
+ * pg_ident_file_mappings). That a setting waits for a restart is none; of one that is no longer in the files
+ * the view tells in a row without file and name. Nor is a line that is read but never matches, such as hostssl
+ * without SSL.
+ */
 export const selectFileProblems = `
-SELECT 'setting ' || COALESCE(quote_ident(f.name), 'line ' || f.sourceline) || ': ' || f.error AS problem
+SELECT COALESCE('setting ' || COALESCE(quote_ident(f.name), 'line ' || f.sourceline) || ': ', '') || f.error AS problem
   FROM pg_catalog.pg_file_settings f
   LEFT JOIN pg_catalog.pg_settings s ON s.name = f.name
  WHERE f.error IS NOT NULL
    AND NOT (f.error = 'setting could not be applied' AND s.context = 'postmaster')
+   AND NOT (f.sourcefile IS NULL AND f.error LIKE 'parameter % cannot be changed without restarting the server')
 UNION ALL
-SELECT 'pg_hba line ' || line_number || ': ' || error FROM pg_catalog.pg_hba_file_rules WHERE error IS NOT NULL
+SELECT 'pg_hba line ' || line_number || ': ' || error FROM pg_catalog.pg_hba_file_rules
+ WHERE error IS NOT NULL AND error NOT LIKE '%record cannot match because%'
 UNION ALL
 SELECT 'pg_ident line ' || line_number || ': ' || error FROM pg_catalog.pg_ident_file_mappings WHERE error IS NOT NULL`;
 
