@@ -114,7 +114,8 @@ export function sameArguments(found: readonly string[], wanted: readonly string[
   return JSON.stringify(withoutJoin(found)) === JSON.stringify(withoutJoin(wanted));
 }
 
-function withoutJoin(argv: readonly string[]): readonly string[] {
+/** The command line of a node that has joined: when it is started again, the others may be away. */
+export function withoutJoin(argv: readonly string[]): readonly string[] {
   return argv.filter(
     (word, index) => !JOIN_FLAGS.includes(word) && !JOIN_FLAGS.includes(argv[index - 1] ?? ""),
   );

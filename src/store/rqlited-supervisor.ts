@@ -18,6 +18,7 @@ import {
   startProcess,
   tail,
   watchProcess,
+  withoutJoin,
 } from "./rqlited-process.ts";
 
 /** What is kept running. */
@@ -81,6 +82,7 @@ export class Supervisor {
       await (adopted ? this.release() : this.stop());
       throw thrown;
     }
+    this.#joined();
     this.#loops = Promise.all([this.#keepRunning(this.#running), this.#keepLogSmall()]);
     return adopted !== undefined;
   }
@@ -101,6 +103,11 @@ export class Supervisor {
       this.#loops = Promise.all([this.#keepRunning(running), this.#keepLogSmall()]);
     }
     await this.#untilReady();
+    this.#joined();
+  }
+
+  #joined(): void {
+    this.#target = { ...this.#target, argv: withoutJoin(this.#target.argv) };
   }
 
   /** Whichever process it is by then. */

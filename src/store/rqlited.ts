@@ -118,6 +118,7 @@ export async function superviseRqlited(
       ...(change.voter === undefined ? {} : { voter: change.voter }),
       ...(change.join ? { join: change.join } : {}),
     });
+  let current: RqlitedChange = options;
   const node: NodeAccess = {
     url: `${options.tls ? "https" : "http"}://${hostText(state.http)}`,
     credentials: users.server,
@@ -147,8 +148,11 @@ export async function superviseRqlited(
     adopted,
     identity: () => supervisor.identity(),
     leads: (leadSignal) => isLeader(node, deps.clock.deadline(storeRequestTimeoutMs, leadSignal)),
-    restart: (change, between = async () => undefined) =>
-      supervisor.replace(commandLine({ ...options, ...change }), between),
+    restart(change, between = async () => undefined) {
+      const { join: _done, ...before } = current;
+      current = { ...before, ...change };
+      return supervisor.replace(commandLine(current), between);
+    },
     release: () => supervisor.release(),
     stop: () => supervisor.stop(),
   };
