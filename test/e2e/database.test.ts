@@ -1,6 +1,6 @@
 // The life of a database through the API, on every PostgreSQL that the machine has.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import {
   type Body,
@@ -337,10 +337,19 @@ describe.each(installations().map(({ major }) => major))("PostgreSQL %p", (major
   );
 });
 
+/** Ports that keepers of this sandbox listen on: other tests may run on the same machine. */
 function restPorts(sandbox: Sandbox): number[] {
-  const sockets = readFileSync("/proc/net/tcp", "utf8").split("\n").slice(1);
-  const listening = sockets
-    .filter((line) => line.split(/\s+/)[4] === "0A")
-    .map((line) => Number.parseInt((line.split(/\s+/)[2] ?? "").split(":")[1] ?? "0", 16));
-  return listening.filter((port) => port >= 21_000 && port <= 29_000 && sandbox.port !== port);
+  const sockets = new Set(
+    sandbox.processes("keeper --file").flatMap(({ pid }) =>
+      readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+        const target = readlinkSync(`/proc/${pid}/fd/${fd}`, { encoding: "utf8" });
+        return /^socket:\[(\d+)\]$/.exec(target)?.[1] ?? [];
+      }),
+    ),
+  );
+  const lines = readFileSync("/proc/net/tcp", "utf8").split("\n").slice(1);
+  return lines
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, , , state, , , , , , inode]) => state === "0A" && sockets.has(inode ?? ""))
+    .map(([, local]) => Number.parseInt(local?.split(":")[1] ?? "0", 16));
 }
