@@ -342,7 +342,7 @@ function restPorts(sandbox: Sandbox): number[] {
   const sockets = new Set(
     sandbox.processes("keeper --file").flatMap(({ pid }) =>
       readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
-        const target = readlinkSync(`/proc/${pid}/fd/${fd}`, { encoding: "utf8" });
+        const target = linkTarget(`/proc/${pid}/fd/${fd}`);
         return /^socket:\[(\d+)\]$/.exec(target)?.[1] ?? [];
       }),
     ),
@@ -352,4 +352,14 @@ function restPorts(sandbox: Sandbox): number[] {
     .map((line) => line.trim().split(/\s+/))
     .filter(([, , , state, , , , , , inode]) => state === "0A" && sockets.has(inode ?? ""))
     .map(([, local]) => Number.parseInt(local?.split(":")[1] ?? "0", 16));
+}
+
+/** Where the link leads; empty when it is gone, as open files of others may be at any time. */
+function linkTarget(path: string): string {
+  try {
+    return readlinkSync(path, { encoding: "utf8" });
+  } catch (thrown) {
+    if (thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT") return "";
+    throw thrown;
+  }
 }
