@@ -4,7 +4,9 @@ import { expect, test } from "bun:test";
 import { existsSync, rmSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
+import { superviseIntervalMs } from "../../src/base/limits.ts";
 import { seededRng } from "../../src/base/rng.ts";
+import type { Executor } from "../../src/host/executor.ts";
 import { FakeHost } from "../../src/host/fake.ts";
 import type { StepContext } from "../../src/orchestrator/driver.ts";
 import { FakeDriver } from "../../src/orchestrator/fake/driver.ts";
@@ -46,6 +48,37 @@ test("a new server adopts what the old one started", async () => {
   } finally {
     await bench.close();
   }
+}, 30_000);
+
+test("supervision starts nothing again of what is being removed", async () => {
+  const bench = await openDetached();
+  const { driver, context } = bench;
+  const [directories, keeper] = made(bench);
+  await driver.ensure(directories, context);
+  await driver.ensure(keeper, context, fileOf(bench));
+  const stop = new AbortController();
+  const supervised = driver.supervise({ ...context, signal: stop.signal }, () => [keeper.id]);
+  const { executor } = context;
+  const slow: Executor = {
+    hostId: executor.hostId,
+    run: (command, options) => executor.run(command, options),
+    put: (path, content, options) => executor.put(path, content, options),
+    get: (path, options) => executor.get(path, options),
+    stat: (path, signal) => executor.stat(path, signal),
+    mkdir: (path, options) => executor.mkdir(path, options),
+    list: (path, signal) => executor.list(path, signal),
+    async remove(path, signal) {
+      await systemClock.sleep(3 * superviseIntervalMs);
+      return executor.remove(path, signal);
+    },
+  };
+  await driver.remove(keeper, { ...context, executor: slow });
+  await systemClock.sleep(2 * superviseIntervalMs);
+  stop.abort();
+  await supervised;
+  expect(bench.identity("fencer", keeper.id)).toBeUndefined();
+  expect(bench.identity("keeper", keeper.id)).toBeUndefined();
+  await bench.close();
 }, 30_000);
 
 test("a log that grew too long is begun anew", async () => {

@@ -60,7 +60,12 @@ export async function openDetached(): Promise<DriverBench> {
     driver,
     context,
     identity: (role) => {
-      const found = find(role);
+      let found = find(role);
+      // For a moment after it was started a process has no arguments yet (execve(2)).
+      for (let attempt = 0; !found && attempt < 20; attempt++) {
+        Bun.sleepSync(2);
+        found = find(role);
+      }
       return found && `${found.pid}@${found.startTicks}`;
     },
     crash: kill,

@@ -44,6 +44,8 @@ export class DetachedRunner implements KeeperRunner {
   readonly #deaths = new Map<string, Deaths>();
   /** Instances that a step works on now; supervision leaves them alone. */
   readonly #inWork = new Set<string>();
+  /** Grows with every work of a step: what was read before one is outdated after it. */
+  #works = 0;
 
   constructor(deps: DetachedDeps) {
     this.#deps = deps;
@@ -68,7 +70,7 @@ export class DetachedRunner implements KeeperRunner {
 
   async stopKeeper(wanted: WantedKeeper, context: StepContext): Promise<void> {
     this.#checkHost(context);
-    this.#inWork.add(wanted.instanceId);
+    this.#begin(wanted.instanceId);
     const keeper = this.#command("keeper", wanted, context);
     await this.#processes.stop(keeper, agentStopGraceMs, context.signal);
   }
@@ -81,6 +83,9 @@ export class DetachedRunner implements KeeperRunner {
         await this.#processes.stop(command, agentStopGraceMs, context.signal);
         this.#deaths.delete(`${role} ${wanted.instanceId}`);
       }
+      // While the keeper file is there, supervision would start both again.
+      const directory = keeperDirectory(context.host.dataDir, wanted.instanceId);
+      await context.executor.remove(directory, context.signal);
     });
   }
 
@@ -113,9 +118,10 @@ export class DetachedRunner implements KeeperRunner {
   /** One instance that cannot be looked after must not keep the others from it. */
   async #superviseOne(instanceId: string, isUpkeep: boolean, context: StepContext): Promise<void> {
     if (this.#inWork.has(instanceId)) return;
+    const works = this.#works;
     try {
       const wanted = await this.#stored(instanceId, context);
-      if (!wanted || this.#inWork.has(instanceId)) return;
+      if (!wanted || this.#works !== works) return;
       for (const role of ROLES) {
         const command = this.#command(role, wanted, context);
         if (isUpkeep) this.#processes.boundLog(command.logFile);
@@ -183,12 +189,17 @@ export class DetachedRunner implements KeeperRunner {
   }
 
   async #working(instanceId: string, work: () => Promise<void>): Promise<void> {
-    this.#inWork.add(instanceId);
+    this.#begin(instanceId);
     try {
       await work();
     } finally {
       this.#inWork.delete(instanceId);
     }
+  }
+
+  #begin(instanceId: string): void {
+    this.#inWork.add(instanceId);
+    this.#works += 1;
   }
 
   #checkHost(context: Omit<StepContext, "log">): void {
