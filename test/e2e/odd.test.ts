@@ -1,6 +1,6 @@
 // Names, passwords and values that nobody expects; many clients at once; and where secrets end up.
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { type Answer, type Body, eventually, query, Sandbox, spec } from "./harness.ts";
 
 const secondsMax = 120_000;
@@ -173,7 +173,12 @@ test(
     expect(filesWith(secret)).toEqual([]);
     const keys = filesWith("BEGIN [A-Z ]*PRIVATE KEY");
     expect(keys.length).toBeGreaterThan(0);
-    for (const path of keys) expect(path).toMatch(/\/certificates\/postgres\/[a-z]+\.key$/);
+    // An instance's own keys, and the host's.
+    const places = /\/certificates\/postgres\/[a-z]+\.key$|\/data\/certificates\/host\.key$/;
+    for (const path of keys) {
+      expect(path).toMatch(places);
+      expect(statSync(path).mode & 0o077).toBe(0);
+    }
     // Directories above keep others out too; these must not depend on it, except what rqlite writes itself.
     expect(find("data/rqlited", "-maxdepth", "0", "-perm", "0700")).toHaveLength(1);
     const open = ["-perm", "/o+rwx", "(", "-name", "*.key", "-o", "-name", "*.json", ")"];
