@@ -28,8 +28,7 @@ export async function writeStoreUrls(parts: StoreUrlsParts, signal: AbortSignal)
     const text = `${JSON.stringify([opened.rqlited.url, ...others])}\n`;
     try {
       if (text !== written) {
-        // No secret: the keeper may run as another user.
-        await replaceFile(storeUrlsPath(config.data_dir), text, { mode: 0o644, rng });
+        await replaceFile(storeUrlsPath(config.data_dir), text, { mode: 0o600, rng });
         written = text;
       }
     } catch (thrown) {
