@@ -6,6 +6,9 @@ import type { Executor } from "../../src/host/executor.ts";
 /** Lines that explain an end, most of them at most. */
 const linesMax = 3;
 
+/** Logs in the same directory that are not PostgreSQL's. */
+const OTHERS = ["keeper.log", "fencer.log"];
+
 /**
  * The last messages of the newest log files that explain the end, on one line; empty when there are none. Of a
  * server that had accepted connections only PANICs do: its FATALs are those of clients.
@@ -15,7 +18,9 @@ export async function readFailureLines(
   directory: string,
   ended: { readonly pid: number; readonly beforeReady: boolean },
 ): Promise<string> {
-  const names = (await executor.list(directory)).filter((name) => name.endsWith(".log"));
+  const names = (await executor.list(directory)).filter(
+    (name) => name.endsWith(".log") && !OTHERS.includes(name),
+  );
   const files = await Promise.all(
     names.map(async (name) => {
       const path = `${directory}/${name}`;

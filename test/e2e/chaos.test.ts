@@ -144,7 +144,8 @@ test(
       expect(sandbox.processes(`${id}-n1-`)).toEqual([]);
       const found = Bun.spawnSync(["find", sandbox.directory, "-name", `*${id}-n1-*`]);
       expect(found.stdout.toString()).toBe("");
-      expect(readFileSync("/proc/net/unix", "utf8")).not.toContain(`${id}-n1-`);
+      const sockets = readFileSync("/proc/net/unix", "utf8");
+      expect(sockets).not.toContain(`${sandbox.directory}/run/${id}-n1-`);
     }
   },
   secondsMax,

@@ -157,7 +157,9 @@ export class Sandbox {
         return answer?.status === 200 ? true : undefined;
       },
       15_000,
-    );
+    ).catch((thrown) => {
+      throw new Error(`${thrown}; the log ends with\n${this.log().slice(-4_000)}`);
+    });
   }
 
   /** Waits until the server has its store again after a start. */
