@@ -56,7 +56,8 @@ export async function readConfiguration(deps: ConfigurationDeps): Promise<Config
 
 /**
  * Lets a PostgreSQL of the given directory read the settings as it would at its start. Needs neither a data
- * directory nor a running server. An error is one sentence naming what it refused.
+ * directory nor a running server. An error is one sentence naming what it refused; throws a retryable
+ * AppError when the look itself was cut short.
  */
 export async function checkConfiguration(
   deps: ConfigurationDeps,
@@ -72,6 +73,8 @@ export async function checkConfiguration(
     ...userOf(deps.file),
   });
   if (succeeded(result)) return ok(null);
+  // Killed or out of time says nothing about the settings: look again.
+  if (result.exitCode === null) throw new AppError("retryable", failureText(result));
   const complaints = parseConfigComplaints(result.stderr);
   const said = complaints.length > 0 ? complaints.join("; ") : failureText(result);
   return fail(said.replaceAll(candidate, "postgresql.conf"));
