@@ -52,5 +52,20 @@ export const migrations: readonly Migration[] = [
       "CREATE TABLE join_tokens (\n  id TEXT PRIMARY KEY NOT NULL,\n  secret TEXT NOT NULL,\n  role TEXT NOT NULL CHECK (role IN ('voter', 'non_voter')),\n  expires_at_ms INTEGER,\n  revoked_at_ms INTEGER,\n  created_at_ms INTEGER NOT NULL\n) STRICT",
       "CREATE TABLE cluster_settings (\n  name TEXT PRIMARY KEY NOT NULL,\n  value INTEGER NOT NULL\n) STRICT"
     ]
+  },
+  {
+    "index": 3,
+    "name": "ha",
+    "breaking": false,
+    "sha256": "db5ee2cb3d37808d64a66c5516fbb8be4b4c4fa7861b91e7fe4ba646a4c993f0",
+    "statements": [
+      "CREATE TABLE ha_leases (\n  database_id TEXT NOT NULL,\n  node_name TEXT NOT NULL,\n  epoch INTEGER NOT NULL,\n  seq INTEGER NOT NULL,\n  nonce TEXT NOT NULL,\n  holder TEXT,\n  incarnation TEXT NOT NULL,\n  ttl_ms INTEGER NOT NULL,\n  phase TEXT NOT NULL CHECK (phase IN ('acquiring', 'promoting', 'gated', 'open', 'draining', 'released')),\n  timeline INTEGER NOT NULL,\n  next_timeline INTEGER NOT NULL,\n  system_identifier TEXT,\n  members TEXT NOT NULL,\n  sync TEXT NOT NULL,\n  optime TEXT,\n  checkpoint_done INTEGER NOT NULL CHECK (checkpoint_done IN (0, 1)),\n  ending TEXT,\n  PRIMARY KEY (database_id, node_name)\n) STRICT",
+      "CREATE TABLE ha_members (\n  instance_id TEXT PRIMARY KEY NOT NULL,\n  database_id TEXT NOT NULL,\n  node_name TEXT NOT NULL,\n  status TEXT NOT NULL,\n  updated_at_ms INTEGER NOT NULL\n) STRICT",
+      "CREATE INDEX ha_members_by_node ON ha_members (database_id, node_name)",
+      "CREATE TABLE ha_epochs (\n  database_id TEXT NOT NULL,\n  node_name TEXT NOT NULL,\n  epoch INTEGER NOT NULL,\n  instance_id TEXT NOT NULL,\n  incarnation TEXT NOT NULL,\n  timeline INTEGER NOT NULL,\n  from_timeline INTEGER,\n  switch_lsn TEXT,\n  reason TEXT NOT NULL,\n  lost TEXT,\n  at_ms INTEGER NOT NULL,\n  PRIMARY KEY (database_id, node_name, epoch)\n) STRICT",
+      "CREATE TABLE ha_intents (\n  id TEXT PRIMARY KEY NOT NULL,\n  database_id TEXT NOT NULL,\n  node_name TEXT NOT NULL,\n  kind TEXT NOT NULL,\n  payload TEXT NOT NULL,\n  state TEXT NOT NULL CHECK (state IN ('pending', 'running', 'done', 'failed', 'canceled')),\n  answer TEXT,\n  not_before_ms INTEGER,\n  expires_at_ms INTEGER,\n  created_at_ms INTEGER NOT NULL,\n  finished_at_ms INTEGER\n) STRICT",
+      "CREATE INDEX ha_intents_by_node ON ha_intents (database_id, node_name, state)",
+      "CREATE UNIQUE INDEX ha_intents_one_handover ON ha_intents (database_id, node_name)\n  WHERE kind IN ('switchover', 'failover') AND state IN ('pending', 'running')"
+    ]
   }
 ];

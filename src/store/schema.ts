@@ -1,6 +1,14 @@
 // All tables of the store. Times are milliseconds made by the caller; ids are made by the caller;
 // nothing is deleted by cascade. Every field has one writer, named at the table.
-import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { sql } from "drizzle-orm";
+import {
+  index,
+  integer,
+  primaryKey,
+  sqliteTable,
+  text,
+  uniqueIndex,
+} from "drizzle-orm/sqlite-core";
 import type { JoinRole } from "../spec/cluster.ts";
 import type { DatabaseState } from "../spec/database.ts";
 import type { InstanceState } from "../spec/instance.ts";
@@ -225,3 +233,97 @@ export const clusterSettings = sqliteTable("cluster_settings", {
   name: text("name").primaryKey(),
   value: integer("value").notNull(),
 });
+
+/** Who may be primary of a node, and everything whose order matters with it; compare-and-set by keepers. */
+export const haLeases = sqliteTable(
+  "ha_leases",
+  {
+    databaseId: text("database_id").notNull(),
+    nodeName: text("node_name").notNull(),
+    /** Grows with every change of holder; never used again. */
+    epoch: integer("epoch").notNull(),
+    /** Grows with every renewal. */
+    seq: integer("seq").notNull(),
+    /** New with every write: tells a writer without an answer whether its write is there. */
+    nonce: text("nonce").notNull(),
+    /** Instance id; null = released. */
+    holder: text("holder"),
+    incarnation: text("incarnation").notNull(),
+    /** What the holder promises for this lease. */
+    ttlMs: integer("ttl_ms").notNull(),
+    phase: text("phase").notNull(),
+    /** The timeline that belongs to this epoch. */
+    timeline: integer("timeline").notNull(),
+    nextTimeline: integer("next_timeline").notNull(),
+    systemIdentifier: text("system_identifier"),
+    /** JSON array of the instances that may take the lease. */
+    members: text("members").notNull(),
+    /** The synchronous record as JSON. */
+    sync: text("sync").notNull(),
+    /** The holder's last known flush position. */
+    optime: text("optime"),
+    checkpointDone: integer("checkpoint_done").notNull(),
+    /** How the lease was given back, as JSON. */
+    ending: text("ending"),
+  },
+  (table) => [primaryKey({ columns: [table.databaseId, table.nodeName] })],
+);
+
+/** MemberStatus as JSON; written by the member's keeper. */
+export const haMembers = sqliteTable(
+  "ha_members",
+  {
+    instanceId: text("instance_id").primaryKey(),
+    databaseId: text("database_id").notNull(),
+    nodeName: text("node_name").notNull(),
+    status: text("status").notNull(),
+    updatedAtMs: integer("updated_at_ms").notNull(),
+  },
+  (table) => [index("ha_members_by_node").on(table.databaseId, table.nodeName)],
+);
+
+/** Who was primary of a node, since when and why; appended by the keeper that takes the lease. */
+export const haEpochs = sqliteTable(
+  "ha_epochs",
+  {
+    databaseId: text("database_id").notNull(),
+    nodeName: text("node_name").notNull(),
+    epoch: integer("epoch").notNull(),
+    instanceId: text("instance_id").notNull(),
+    incarnation: text("incarnation").notNull(),
+    timeline: integer("timeline").notNull(),
+    fromTimeline: integer("from_timeline"),
+    switchLsn: text("switch_lsn"),
+    reason: text("reason").notNull(),
+    /** What did not survive the change, as JSON; null = nothing is known to be lost. */
+    lost: text("lost"),
+    atMs: integer("at_ms").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.databaseId, table.nodeName, table.epoch] })],
+);
+
+/** What users ask of a node's keepers. Made by operations, answered by keepers; at most one open change of primary. */
+export const haIntents = sqliteTable(
+  "ha_intents",
+  {
+    id: text("id").primaryKey(),
+    databaseId: text("database_id").notNull(),
+    nodeName: text("node_name").notNull(),
+    kind: text("kind").notNull(),
+    payload: text("payload").notNull(),
+    state: text("state").notNull(),
+    answer: text("answer"),
+    notBeforeMs: integer("not_before_ms"),
+    expiresAtMs: integer("expires_at_ms"),
+    createdAtMs: integer("created_at_ms").notNull(),
+    finishedAtMs: integer("finished_at_ms"),
+  },
+  (table) => [
+    index("ha_intents_by_node").on(table.databaseId, table.nodeName, table.state),
+    uniqueIndex("ha_intents_one_handover")
+      .on(table.databaseId, table.nodeName)
+      .where(
+        sql`${table.kind} IN ('switchover', 'failover') AND ${table.state} IN ('pending', 'running')`,
+      ),
+  ],
+);
