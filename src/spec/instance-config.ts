@@ -1,5 +1,6 @@
 // What one instance should be: written by a step into the store, followed by its keeper level by level.
 // Complete enough that the keeper makes no choice about PostgreSQL's configuration.
+import type { HaMember, HaSettings } from "../ha/settings.ts";
 
 /** Desired state of one instance. Holds no clear-text secret. */
 export interface InstanceConfig {
@@ -31,6 +32,17 @@ export interface InstanceConfig {
   readonly ident: readonly string[];
   /** The generation whose plan ordered a restart; the keeper restarts PostgreSQL for pending settings only if it equals `generation`. */
   readonly restart_generation: number;
+  /** The node is a group of instances; absent where it has one instance and never had more. */
+  readonly ha?: InstanceHa;
+}
+
+/** The group that an instance belongs to; equal in all instances of a node of the same generation. */
+export interface InstanceHa {
+  /** All instances of the node, this one included, in the order of the spec. */
+  readonly members: readonly HaMember[];
+  /** May make the data and take the first epoch of a node that never had one. */
+  readonly initial_primary: string;
+  readonly settings: HaSettings;
 }
 
 /** Where things of one instance are on its host. Made by the driver, constant for the instance's life. */
