@@ -41,6 +41,7 @@ import {
   DatabaseUserSpec,
   SQLScript,
 } from "./database-spec.ts";
+import { HaSpec } from "./ha-spec.ts";
 import {
   ComponentStatus,
   Host,
@@ -119,6 +120,7 @@ export const apiModels = {
   FailoverDatabaseNodeResponse,
   FieldError,
   FrameworkError,
+  HaSpec,
   HealthCheckResult,
   Host,
   HostCohort,

@@ -12,6 +12,7 @@ import {
   PostgresVersion,
   Strings,
 } from "./fields.ts";
+import { HaSpec } from "./ha-spec.ts";
 import { OrchestratorOpts, ServiceSpec } from "./service-spec.ts";
 
 export const DatabaseUserSpec = closed({
@@ -41,9 +42,9 @@ export type DatabaseScripts = Static<typeof DatabaseScripts>;
 /** What a node may set for itself and otherwise takes from the database. */
 const overridable = {
   postgres_version: Type.Optional(PostgresVersion),
-  /** Absent = not reachable over TCP; 0 = a free port that then stays. */
+  /** Absent = not reachable over TCP, or, with several hosts, as 0: a free port that then stays. */
   port: Type.Optional(ListenPort),
-  /** Port of the REST API of the instances; absent = none. */
+  /** Port of the REST API of the instances; absent = none, or, with several hosts, as 0. */
   patroni_port: Type.Optional(ListenPort),
   /** Absent = no limit. */
   cpus: Type.Optional(Cpus),
@@ -54,6 +55,8 @@ const overridable = {
   backup_config: Type.Optional(BackupConfigSpec),
   restore_config: Type.Optional(RestoreConfigSpec),
   orchestrator_opts: Type.Optional(OrchestratorOpts),
+  /** Nodes take single fields of it for themselves. */
+  ha: Type.Optional(HaSpec),
 };
 
 export const DatabaseNodeSpec = closed({

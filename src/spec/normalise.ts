@@ -1,6 +1,8 @@
 // What each node of a spec really is, after its own values and those of the database are put together.
+import type { HaSettings, HaTags } from "../ha/settings.ts";
 import type { BackupConfigSpec, RestoreConfigSpec } from "./backup-spec.ts";
 import type { DatabaseNodeSpec, DatabaseSpec } from "./database-spec.ts";
+import { resolveHaSettings, resolveTags } from "./ha-settings.ts";
 import { nodeOrdinal } from "./ids.ts";
 import { parseCpus, parseMemory } from "./quantities.ts";
 import type { OrchestratorOpts } from "./service-spec.ts";
@@ -16,7 +18,7 @@ export interface ResolvedNode {
   readonly hostIds: readonly string[];
   /** e.g. `17.11`; undefined only before applyDefaults. */
   readonly postgresVersion: string | undefined;
-  /** undefined = no TCP; 0 = a port that is given once and kept. */
+  /** undefined = no TCP; 0 = a port that is given once and kept. Never undefined with several hosts. */
   readonly port: number | undefined;
   /** Port of the REST API; the same meaning. */
   readonly patroniPort: number | undefined;
@@ -34,6 +36,10 @@ export interface ResolvedNode {
   readonly restoreConfig: RestoreConfigSpec | undefined;
   readonly orchestratorOpts: OrchestratorOpts | undefined;
   readonly sourceNode: string | undefined;
+  /** What keepers of a node with several instances decide with. */
+  readonly ha: HaSettings;
+  /** By host id. */
+  readonly tags: ReadonlyMap<string, HaTags>;
 }
 
 /**
@@ -45,13 +51,15 @@ export function resolveNodes(spec: DatabaseSpec): readonly ResolvedNode[] {
 }
 
 function resolveNode(spec: DatabaseSpec, node: DatabaseNodeSpec): ResolvedNode {
+  // Standbys and keepers of one node reach each other over TCP.
+  const needed = node.host_ids.length > 1 ? 0 : undefined;
   return {
     name: node.name,
     ordinal: nodeOrdinal(node.name) ?? 0,
     hostIds: node.host_ids,
     postgresVersion: node.postgres_version ?? spec.postgres_version,
-    port: node.port ?? spec.port,
-    patroniPort: node.patroni_port ?? spec.patroni_port,
+    port: node.port ?? spec.port ?? needed,
+    patroniPort: node.patroni_port ?? spec.patroni_port ?? needed,
     cpus: limit(parseCpus, node.cpus ?? spec.cpus),
     memoryBytes: limit(parseMemory, node.memory ?? spec.memory),
     postgresqlConf: { ...settings(spec.postgresql_conf), ...settings(node.postgresql_conf) },
@@ -62,6 +70,8 @@ function resolveNode(spec: DatabaseSpec, node: DatabaseNodeSpec): ResolvedNode {
       node.source_node === undefined ? (node.restore_config ?? spec.restore_config) : undefined,
     orchestratorOpts: node.orchestrator_opts ?? spec.orchestrator_opts,
     sourceNode: node.source_node,
+    ha: resolveHaSettings(spec.ha, node.ha),
+    tags: resolveTags(node.host_ids, spec.ha, node.ha),
   };
 }
 

@@ -6,6 +6,7 @@ import { checkIdentifier, checkUnique, problem } from "./problem.ts";
 import { checkOrchestratorOpts } from "./service-spec.ts";
 import { checkBackup } from "./validate-backup.ts";
 import { checkConf } from "./validate-conf.ts";
+import { checkHa } from "./validate-ha.ts";
 import { checkLimits, checkNodes } from "./validate-nodes.ts";
 import { checkPorts } from "./validate-ports.ts";
 import { checkServices } from "./validate-service-spec.ts";
@@ -44,6 +45,7 @@ export function validateDatabaseSpec(
     ...checkNodes(spec),
     ...spec.nodes.flatMap((node, index) => checkLevel(node, `nodes[${index}].`, context)),
     ...checkPorts(spec),
+    ...checkHa(spec),
     ...checkUsers(spec),
     ...checkUnique(spec.extensions ?? [], (index) => `extensions[${index}]`, "extension"),
     ...checkScripts(spec.scripts ?? {}, context),
