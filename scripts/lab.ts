@@ -19,8 +19,8 @@ async function outside(count: number): Promise<number> {
 async function inside(count: number, image: string, directory: string): Promise<number> {
   const lab = await Lab.up(join(directory, "play"), image);
   try {
-    const members: LabMember[] = [];
-    for (let n = 1; n <= count; n++) members.push(await LabMember.boot(lab, `host-${n}`));
+    const names = Array.from({ length: count }, (_, at) => `host-${at + 1}`);
+    const members = await LabMember.bootAll(lab, names);
     await cluster(members);
     const [first] = members;
     console.log(`\n${count} hosts, one cluster:`);

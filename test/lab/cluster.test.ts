@@ -1,7 +1,16 @@
 // Three hosts that are one cluster: every host answers everything; the loss of one, of the leader, of a connection.
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { eventually, Lab } from "./lab.ts";
-import { type Body, cluster, LabMember, query, specOn } from "./members.ts";
+import {
+  type Body,
+  cluster,
+  healthy,
+  LabMember,
+  leaderOf,
+  query,
+  specOn,
+  states,
+} from "./members.ts";
 
 const image = process.env.PGHERD_LAB_IMAGE;
 const directory = process.env.PGHERD_LAB_DIRECTORY;
@@ -13,40 +22,14 @@ if (image && directory) {
   let lab: Lab;
   let members: readonly LabMember[];
 
-  const states = async (through: LabMember): Promise<Record<string, string>> => {
-    const { hosts } = await through.api("GET", "/v1/hosts");
-    return Object.fromEntries((hosts ?? []).map((host: Body) => [host.id, host.status.state]));
-  };
-  const allHealthy = (timeoutMs = 60_000) =>
-    eventually(
-      "every host sees every host healthy",
-      async () => {
-        for (const member of members) {
-          const seen = await states(member);
-          if (!names.every((name) => seen[name] === "healthy")) return false;
-        }
-        return true;
-      },
-      timeoutMs,
-    );
-  const leader = async (): Promise<LabMember> => {
-    let found: LabMember | undefined;
-    await eventually("somebody leads", async () => {
-      const leads = await Promise.all(members.map((member) => member.leads()));
-      found = members.find((_, at) => leads[at]);
-      return leads.filter(Boolean).length === 1;
-    });
-    if (!found) throw new Error("nobody leads");
-    return found;
-  };
+  const allHealthy = (timeoutMs = 60_000) => healthy(members, timeoutMs);
+  const leader = () => leaderOf(members);
   const others = (than: LabMember) => members.filter((member) => member !== than);
   const completed = { status: "completed" };
 
   beforeAll(async () => {
     lab = await Lab.up(`${directory}/cluster`, image);
-    const booted: LabMember[] = [];
-    for (const name of names) booted.push(await LabMember.boot(lab, name));
-    members = booted;
+    members = await LabMember.bootAll(lab, names);
   }, secondsMax);
   afterAll(() => lab.down(), secondsMax);
 

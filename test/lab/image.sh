@@ -60,7 +60,7 @@ printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"; chmod +x "$root/us
 mount -t proc proc "$root/proc"
 install_packages() { DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 chroot "$root" apt-get install -y -q "$@" >>"$log" 2>&1; step "$*"; }
 chroot "$root" apt-get update -q >>"$log" 2>&1
-install_packages systemd systemd-sysv dbus openssh-server iproute2 iputils-ping procps sudo curl ca-certificates nftables tini
+install_packages systemd systemd-sysv dbus openssh-server iproute2 iputils-ping procps sudo curl ca-certificates nftables tini libfaketime
 install_packages postgresql-17
 install_packages -t forky postgresql-18
 install_packages postgresql-15

@@ -1,6 +1,7 @@
 // Lab hosts with pgherd as a service, and the API of each as short calls.
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { HostOptions } from "./host.ts";
 import { eventually, type Lab, type LabHost } from "./lab.ts";
 
 const root = join(import.meta.dir, "../..");
@@ -19,8 +20,22 @@ export class LabMember {
   }
 
   /** Boots a host whose server runs as the packaged service and waits for init or join. */
-  static async boot(lab: Lab, name: string): Promise<LabMember> {
-    const host = await lab.host(name);
+  static async boot(lab: Lab, name: string, options: HostOptions = {}): Promise<LabMember> {
+    return LabMember.#start(await lab.host(name, options));
+  }
+
+  /** Boots several hosts at once. */
+  static async bootAll(
+    lab: Lab,
+    names: readonly string[],
+    options: HostOptions = {},
+  ): Promise<readonly LabMember[]> {
+    const hosts: LabHost[] = [];
+    for (const name of names) hosts.push(await lab.host(name, options));
+    return Promise.all(hosts.map((host) => LabMember.#start(host)));
+  }
+
+  static async #start(host: LabHost): Promise<LabMember> {
     const at = (path: string) => join(host.root, path);
     copyFileSync(
       process.env.PGHERD_BINARY ?? join(root, "dist/pgherd"),
@@ -111,6 +126,39 @@ export async function cluster(members: readonly LabMember[]): Promise<void> {
     const joined = await member.api("POST", "/v1/cluster/join", { token, server_urls });
     if (joined.status_code !== 204) throw new Error(`join: ${JSON.stringify(joined)}`);
   }
+}
+
+/** The state of every host as one member sees it. */
+export async function states(through: LabMember): Promise<Record<string, string>> {
+  const { hosts } = await through.api("GET", "/v1/hosts");
+  return Object.fromEntries((hosts ?? []).map((host: Body) => [host.id, host.status.state]));
+}
+
+/** Waits until every member sees every member healthy. */
+export function healthy(members: readonly LabMember[], timeoutMs = 60_000): Promise<void> {
+  return eventually(
+    "every host sees every host healthy",
+    async () => {
+      for (const member of members) {
+        const seen = await states(member);
+        if (!members.every(({ host }) => seen[host.name] === "healthy")) return false;
+      }
+      return true;
+    },
+    timeoutMs,
+  );
+}
+
+/** Waits until exactly one of the members leads, and gives it. */
+export async function leaderOf(members: readonly LabMember[]): Promise<LabMember> {
+  let found: LabMember | undefined;
+  await eventually("somebody leads", async () => {
+    const leads = await Promise.all(members.map((member) => member.leads()));
+    found = members.find((_, at) => leads[at]);
+    return leads.filter(Boolean).length === 1;
+  });
+  if (!found) throw new Error("nobody leads");
+  return found;
 }
 
 /** A database with one node on each of the hosts. */

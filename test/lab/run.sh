@@ -12,7 +12,7 @@ can() {
 if [ "${1:-}" = --can ]; then can; exit 0; fi
 if [ "$(can)" != yes ]; then echo "lab: $(can)" >&2; exit 1; fi
 need=()
-for pair in nft:nftables ip:iproute2 debootstrap:debootstrap; do command -v "${pair%%:*}" >/dev/null || need+=("${pair##*:}"); done
+for pair in nft:nftables iptables:iptables ip:iproute2 debootstrap:debootstrap; do command -v "${pair%%:*}" >/dev/null || need+=("${pair##*:}"); done
 if [ ${#need[@]} -gt 0 ]; then apt-get install -y -q --no-install-recommends "${need[@]}" >&2; fi
 PGHERD_LAB_IMAGE=$("$here/image.sh"); export PGHERD_LAB_IMAGE
 PGHERD_LAB_DIRECTORY=$(mktemp -d /var/tmp/pgherd-lab-XXXXXX); export PGHERD_LAB_DIRECTORY

@@ -1,0 +1,93 @@
+// Control groups of one lab host, in the legacy hierarchies or the unified one, whichever this machine has.
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  writeFileSync,
+} from "node:fs";
+
+const legacyControllers = [
+  "memory",
+  "pids",
+  "cpu",
+  "cpuacct",
+  "cpuset",
+  "devices",
+  "freezer",
+  "blkio",
+  "systemd",
+];
+
+/** Whether the control groups of this machine are the legacy hierarchies. */
+export function legacyCgroups(): boolean {
+  return existsSync("/sys/fs/cgroup/memory/tasks");
+}
+
+/** One group per hierarchy; everything that runs in the host is in them. */
+export class HostCgroups {
+  readonly #name: string;
+
+  /** Control groups are the whole machine's: labs side by side must not share names. */
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  create(): void {
+    for (const directory of this.#directories()) mkdirSync(directory, { recursive: true });
+    if (!legacyCgroups()) return;
+    // A process may enter a cpuset only when the set has processors and memory.
+    for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+      writeFileSync(
+        `/sys/fs/cgroup/cpuset/${this.#name}/${file}`,
+        readFileSync(`/sys/fs/cgroup/cpuset/${file}`, "utf8"),
+      );
+    }
+  }
+
+  /** A shell fragment that moves the shell into the groups. */
+  joining(): string {
+    return this.#directories()
+      .map((directory) => `echo $$ > ${directory}/cgroup.procs`)
+      .join("; ");
+  }
+
+  freeze(): void {
+    this.#freezer("FROZEN", "1");
+  }
+
+  thaw(): void {
+    this.#freezer("THAWED", "0");
+  }
+
+  remove(): void {
+    for (const directory of this.#directories()) removeTree(directory);
+  }
+
+  #directories(): string[] {
+    if (!legacyCgroups()) return [`/sys/fs/cgroup/${this.#name}`];
+    return [...legacyControllers, "unified"].map(
+      (controller) => `/sys/fs/cgroup/${controller}/${this.#name}`,
+    );
+  }
+
+  #freezer(legacy: string, unified: string): void {
+    if (legacyCgroups())
+      writeFileSync(`/sys/fs/cgroup/freezer/${this.#name}/freezer.state`, legacy);
+    else writeFileSync(`/sys/fs/cgroup/${this.#name}/cgroup.freeze`, unified);
+  }
+}
+
+function removeTree(directory: string): void {
+  if (!existsSync(directory)) return;
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    if (entry.isDirectory()) removeTree(`${directory}/${entry.name}`);
+  }
+  try {
+    rmdirSync(directory);
+  } catch (thrown) {
+    // An empty control group cannot always be removed at once; the directory is all that stays.
+    console.error(`lab: ${directory} stays: ${String(thrown)}`);
+  }
+}
