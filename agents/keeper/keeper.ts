@@ -35,6 +35,8 @@ export interface KeeperDeps {
   readonly log: Logger;
   readonly incarnation: string;
   readonly systemUsers: readonly string[];
+  /** Runs beside the loop; absent = this keeper shares its writes with nobody. */
+  readonly relay?: { run(signal: AbortSignal): Promise<void> };
 }
 
 export class Keeper {
@@ -89,7 +91,11 @@ export class Keeper {
 
   /** Runs until the signal aborts; then lets go of everything. */
   async run(signal: AbortSignal): Promise<void> {
-    const links = [this.#store.run(signal), this.#fencer.run(signal)];
+    const links = [
+      this.#store.run(signal),
+      this.#fencer.run(signal),
+      this.#deps.relay?.run(signal),
+    ];
     await this.#recall(signal);
     removeLeftovers(this.#loop).catch((error) =>
       this.#deps.log.warn("leftovers stay", { error: messageOf(error) }),

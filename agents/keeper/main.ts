@@ -1,6 +1,7 @@
 // The keeper as a process: reads its file, builds what it needs and runs until it is told to end. PostgreSQL is
 // not its child and keeps running.
 
+import { dirname, join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
 import { AppError, messageOf } from "../../src/base/errors.ts";
 import { uuidMaker } from "../../src/base/ids.ts";
@@ -12,7 +13,9 @@ import { LocalExecutor } from "../../src/host/local.ts";
 import type { KeeperFile } from "../../src/spec/instance-config.ts";
 import { createHaStore } from "../../src/store/ha-store.ts";
 import { createRqlite } from "../../src/store/rqlite.ts";
+import { openKernel } from "../fencer/kernel.ts";
 import { Keeper } from "./keeper.ts";
+import { Relay } from "./relay/relay.ts";
 import { storeTls, storeUrls } from "./store-access.ts";
 
 /** Runs `pgherd keeper --file <keeper.json>` until SIGTERM or SIGINT. Resolves with the exit status. */
@@ -48,9 +51,17 @@ function buildKeeper(file: KeeperFile, password: Secret, log: Logger): Keeper {
     ...(file.store_tls ? { tls: storeTls(file.store_tls) } : {}),
   });
   const own = accountName(ownUid());
+  const relay = new Relay({
+    clock: systemClock,
+    log: log.component("relay"),
+    rqlite,
+    socket: join(dirname(file.layout.fencer_socket), "keepers.relay"),
+    lock: openKernel().lock,
+  });
   return new Keeper({
     file,
-    store: createHaStore(rqlite, file.instance_id),
+    store: createHaStore(rqlite, file.instance_id, relay),
+    relay,
     executor: new LocalExecutor(file.host_id, systemClock),
     clock: systemClock,
     rng: systemRng,

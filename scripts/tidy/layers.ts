@@ -45,6 +45,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "host",
     "store/ha-*.ts",
     "store/rqlite.ts",
+    "store/statement.ts",
     "spec/instance-config.ts",
   ],
 };

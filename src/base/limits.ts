@@ -271,3 +271,21 @@ export const leftBehindTimeoutMs = 2_000;
 export const storeBackupBytesMax = 256 * 1024 * 1024;
 /** Taking or restoring a backup of the store. */
 export const storeBackupTimeoutMs = 120_000;
+/** How often the keepers of a host write together to the store. */
+export const relayIntervalMs = 1_000;
+/** How long the first write after a pause waits for others. */
+export const relayGatherMs = 15;
+/** A keeper that got no answer from the relay within this writes by itself. */
+export const relayAnswerTimeoutMs = 2_500;
+/** How long a relay that hung is not used. */
+export const relayAvoidedMs = 10_000;
+/** Pause before the relay is looked for again. */
+export const relayRetryMs = 100;
+/** Most writes that wait at a relay. */
+export const relayWaitingMax = 4_096;
+/** Longest request that a relay makes of several writes, in bytes. */
+export const relayBatchBytesMax = 1024 * 1024;
+/** Most keepers that one relay serves. */
+export const relayConnectionsMax = 1_024;
+/** A keeper that does not read its answers is disconnected at this many bytes. */
+export const relayUnsentBytesMax = 1024 * 1024;

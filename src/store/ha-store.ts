@@ -27,6 +27,12 @@ export interface DesiredState {
   readonly lastReport?: InstanceReport;
 }
 
+/** Writes that bear being run twice and may wait for others of the host, each on its own. */
+export interface PatientWrites {
+  /** One result for each statement; throws when the outcome is not known. */
+  write(statements: readonly Query[], signal: AbortSignal): Promise<readonly QueryResult[]>;
+}
+
 /** The store as one instance's keeper sees it. Methods throw StoreError. */
 export interface HaStore {
   /** Grows with every change of the cluster; this host's copy, however old. */
@@ -44,8 +50,12 @@ const BUMP: Query = {
   params: [],
 };
 
-/** The store of the given instance. */
-export function createHaStore(rqlite: Rqlite, instanceId: string): HaStore {
+/** The store of the given instance. Reports without news go through `patient`. */
+export function createHaStore(
+  rqlite: Rqlite,
+  instanceId: string,
+  patient: PatientWrites = directly(rqlite),
+): HaStore {
   return {
     async changeVersion(signal) {
       const query = { sql: "SELECT version FROM changes WHERE singleton = 1", params: [] };
@@ -73,9 +83,20 @@ export function createHaStore(rqlite: Rqlite, instanceId: string): HaStore {
       await rqlite.request([update, BUMP], { transaction: true, idempotent: true, signal });
     },
     async saveReport(report, news, signal) {
-      const statements = news ? [upsertReport(report), BUMP] : [upsertReport(report)];
-      await rqlite.request(statements, { transaction: news, idempotent: true, signal });
+      if (!news) {
+        await patient.write([upsertReport(report)], signal);
+        return;
+      }
+      const statements = [upsertReport(report), BUMP];
+      await rqlite.request(statements, { transaction: true, idempotent: true, signal });
     },
+  };
+}
+
+function directly(rqlite: Rqlite): PatientWrites {
+  return {
+    write: (statements, signal) =>
+      rqlite.request(statements, { transaction: false, idempotent: true, signal }),
   };
 }
 
