@@ -1,0 +1,107 @@
+// What a decision asks of the keeper: a *goal*, the level that its one-instance rules work towards, and at most one
+// *action*, which is done once. Both are data. The keeper performs every kind of both (Performer below), so a new one
+// does not compile before it can be performed.
+import type { Ending, LeaseChange, LeaseRow, LeaseVersion, Taking } from "./lease.ts";
+import type { SyncSetting } from "./quorum.ts";
+import type { FailsafeQuestion, MemberState } from "./state.ts";
+
+/** The level to keep. Reached from anywhere, and harmless when it is reached already. */
+export type RunGoal =
+  /**
+   * Run as primary. Starting is allowed when the data has this timeline already; becoming one from a standby is the
+   * action `promote`. The fencer has to be armed with `epoch` before PostgreSQL starts. `gate` closed: users are kept
+   * out, members and the keeper are let in. `sync` is to be in synchronous_standby_names, also before the start.
+   */
+  | {
+      readonly kind: "primary";
+      readonly epoch: number;
+      readonly timeline: number;
+      readonly gate: "open" | "closed";
+      readonly sync: SyncSetting;
+    }
+  /** Run as standby that receives from `upstream`; null = from nobody. Never writable, whatever else happens. */
+  | { readonly kind: "standby"; readonly upstream: string | null }
+  /** Do not run: checkpoint, then a fast stop. */
+  | { readonly kind: "stopped"; readonly why: string }
+  /** Start nothing and stop nothing. */
+  | { readonly kind: "wait"; readonly why: string };
+
+/** What is done once. Each may be cut anywhere and ordered again. */
+export type HaAction =
+  | { readonly kind: "none" }
+  /** Insert the first row of the node. */
+  | { readonly kind: "create_lease" }
+  /** Take the lease that ended at `row`: acquired() of lease.ts. Refuse failsafe questions until its fate is known. */
+  | { readonly kind: "acquire"; readonly row: LeaseRow; readonly taking: Taking }
+  /** Go on holding the lease after a restart of the keeper: adopted(). */
+  | { readonly kind: "adopt"; readonly row: LeaseRow }
+  /** Hand this to the renewer, which writes it with its next renewal, at once. */
+  | { readonly kind: "change_lease"; readonly change: LeaseChange }
+  /** Give the lease back: released(). Then wake the other members. */
+  | { readonly kind: "release"; readonly ending: Ending }
+  /** Ask every member of `members` at once; if all agree, the deadline becomes t_send + ttl - guard. */
+  | {
+      readonly kind: "ask_failsafe";
+      readonly members: readonly string[];
+      readonly question: FailsafeQuestion;
+    }
+  /** initdb. Long. */
+  | { readonly kind: "bootstrap" }
+  /** Copy the data of `source`; what is there is moved aside. Long. */
+  | { readonly kind: "clone"; readonly source: string }
+  /** pg_rewind against `source`, which is the primary of this epoch. Long. */
+  | { readonly kind: "rewind"; readonly source: string }
+  /**
+   * Promote to exactly this timeline: history stubs for the numbers in between, then pg_promote(). `sync` and `gate`
+   * are in effect before it. Long.
+   */
+  | {
+      readonly kind: "promote";
+      readonly epoch: number;
+      readonly timeline: number;
+      readonly gate: "open" | "closed";
+      readonly sync: SyncSetting;
+    }
+  /** A checkpoint, in the background. */
+  | { readonly kind: "checkpoint" }
+  /**
+   * Write down and publish the final position for this version of the lease. The keeper does it only when it sees that
+   * no WAL receiver is left.
+   */
+  | { readonly kind: "vote"; readonly version: LeaseVersion }
+  /** End every process of PostgreSQL now, and see that none is left. */
+  | { readonly kind: "fence" }
+  /** Stop and start PostgreSQL in the role that it has. Long. */
+  | { readonly kind: "restart"; readonly intent: string }
+  /** End the long work that is under way, and wait until it has ended. */
+  | { readonly kind: "cancel" }
+  /** Say that work on an intent began. */
+  | { readonly kind: "start_intent"; readonly id: string }
+  | {
+      readonly kind: "finish_intent";
+      readonly id: string;
+      readonly state: "done" | "failed" | "canceled";
+      readonly answer: string;
+    };
+
+export interface Decision {
+  readonly state: MemberState;
+  readonly goal: RunGoal;
+  readonly action: HaAction;
+  /** What was decided and why, in words. */
+  readonly sentence: string;
+  /** Name of the row of the table that decided. */
+  readonly rule: string;
+}
+
+/** One function for every kind of action. The keeper has one of these, and so has the simulation. */
+export type Performer<Result> = {
+  readonly [Kind in HaAction["kind"]]: (
+    action: Extract<HaAction, { readonly kind: Kind }>,
+  ) => Result;
+};
+
+/** One function for every kind of goal. */
+export type Enforcer<Result> = {
+  readonly [Kind in RunGoal["kind"]]: (goal: Extract<RunGoal, { readonly kind: Kind }>) => Result;
+};
