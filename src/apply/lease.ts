@@ -1,37 +1,22 @@
 // Who may run tasks: one row, changed only by compare-and-set, judged by the monotonic clock of the one who looks.
-// A holder counts its own ttl from before each renewal; a contender counts it from when it first saw the row unchanged.
+// While its holder works, others wait for its ttl; while it rests, the host that leads the store takes it at once.
+// A contender counts the ttl from when it first saw the row unchanged. See held-lease.ts for the other side.
 import type { Clock } from "../base/clock.ts";
 import { isAbort, messageOf } from "../base/errors.ts";
 import type { Ids } from "../base/ids.ts";
-import {
-  workerLeadershipPollMs,
-  workerLeasePollMs,
-  workerLeaseRenewMs,
-  workerLeaseTtlMs,
-} from "../base/limits.ts";
+import { workerAbsentMs, workerLeasePollMs } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
-import type { Guard, Store } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
+import { listActiveTasks } from "../store/tasks.ts";
 import {
-  epochGuard,
   insertWorkerLease,
   loadWorkerLease,
-  releaseWorkerLease,
-  renewWorkerLease,
   takeWorkerLease,
   type WorkerLeaseRow,
 } from "../store/worker-lease.ts";
+import { HeldLease, type Lease } from "./held-lease.ts";
 
-/** A term as the one worker. */
-export interface Lease {
-  /** Fencing number; grows with every change of holder. */
-  readonly epoch: number;
-  /** Aborts when the term ended, for whatever reason. */
-  readonly lost: AbortSignal;
-  /** Must stand in every commit made under this lease. */
-  readonly guard: Guard;
-  /** Ends the term and lets another worker take over at once. */
-  release(signal?: AbortSignal): Promise<void>;
-}
+export type { Lease } from "./held-lease.ts";
 
 export interface LeaseDeps {
   readonly store: Store;
@@ -42,26 +27,31 @@ export interface LeaseDeps {
   readonly hostId: string;
   /** Changes with every start of the server. The caller holds the lock of the data directory, so an older one is dead. */
   readonly incarnation: string;
-  /** Whether this host's member of the store leads: only there the worker works. Rejects when it cannot be asked. */
+  /** Whether this host's member of the store leads: there the worker works. Rejects when it cannot be asked. */
   readonly leading: (signal: AbortSignal) => Promise<boolean>;
 }
 
-/** An election that ends where it began is no reason to stop everything. */
-const LEADERSHIP_DOUBTS_MAX = 3;
+/** The row as it was first seen, and since when tasks were waiting beside it. */
+interface Seen {
+  readonly row: WorkerLeaseRow;
+  readonly sinceMs: number;
+  readonly waitingSinceMs: number | undefined;
+}
 
 /** Waits until this server holds the worker lease, then keeps it until it is lost, released or the signal aborts. */
 export async function acquireLease(deps: LeaseDeps, signal: AbortSignal): Promise<Lease> {
-  let seen: { row: WorkerLeaseRow; sinceMs: number } | undefined;
+  let seen: Seen | undefined;
   for (;;) {
     signal.throwIfAborted();
     const startedMs = deps.clock.monotonicMs();
     try {
       const leads = await deps.leading(signal);
-      const row = leads ? await loadWorkerLease(deps.store) : undefined;
-      if (!leads || !sameTerm(seen?.row, row)) seen = row && { row, sinceMs: startedMs };
-      if (leads && mayTake(deps, seen, startedMs)) {
+      // Where others lead, the own copy will do: who takes it compares with the leader's.
+      const row = await loadWorkerLease(leads ? deps.store.db : deps.store.local);
+      seen = row && (await look(deps, seen, { row, leads, nowMs: startedMs }));
+      if (leads ? mayFollow(deps, seen, startedMs) : isNeglected(seen, startedMs)) {
         const taken = await take(deps, row, signal);
-        if (taken) return holdLease(deps, taken, startedMs, signal);
+        if (taken) return new HeldLease(deps, { row: taken, leads }, signal);
       }
     } catch (error) {
       if (signal.aborted && isAbort(error)) throw error;
@@ -71,18 +61,40 @@ export async function acquireLease(deps: LeaseDeps, signal: AbortSignal): Promis
   }
 }
 
-function sameTerm(a: WorkerLeaseRow | undefined, b: WorkerLeaseRow | undefined): boolean {
-  return a?.epoch === b?.epoch && a?.seq === b?.seq;
+async function look(
+  deps: LeaseDeps,
+  before: Seen | undefined,
+  now: { readonly row: WorkerLeaseRow; readonly leads: boolean; readonly nowMs: number },
+): Promise<Seen> {
+  const { row, leads, nowMs } = now;
+  const same = before?.row.epoch === row.epoch && before.row.seq === row.seq;
+  const waiting = !leads && (await tasksWait(deps));
+  return {
+    row,
+    sinceMs: same ? before.sinceMs : nowMs,
+    waitingSinceMs: waiting ? ((same ? before.waitingSinceMs : undefined) ?? nowMs) : undefined,
+  };
 }
 
-/** Free, left by a dead predecessor on this host, or unchanged for its whole ttl while we watched. */
-function mayTake(
-  deps: LeaseDeps,
-  seen: { row: WorkerLeaseRow; sinceMs: number } | undefined,
-  nowMs: number,
-): boolean {
+async function tasksWait({ store, clock }: LeaseDeps): Promise<boolean> {
+  const active = await listActiveTasks(store.local);
+  const nowMs = clock.nowMs();
+  return active.some(
+    ({ status, notBeforeMs }) => status !== "pending" || (notBeforeMs ?? 0) <= nowMs,
+  );
+}
+
+/** Free, left by a dead predecessor on this host, resting, or unchanged for its whole ttl while we watched. */
+function mayFollow(deps: LeaseDeps, seen: Seen | undefined, nowMs: number): boolean {
   if (!seen || seen.row.holder === "" || seen.row.holder === deps.hostId) return true;
   return nowMs - seen.sinceMs >= seen.row.ttlMs;
+}
+
+/** The store is led by a host whose server does not work: tasks wait, and nobody touches the lease. */
+function isNeglected(seen: Seen | undefined, nowMs: number): boolean {
+  if (!seen || seen.waitingSinceMs === undefined) return false;
+  const waitedMs = nowMs - seen.waitingSinceMs;
+  return waitedMs >= workerAbsentMs && nowMs - seen.sinceMs >= seen.row.ttlMs;
 }
 
 async function take(
@@ -95,79 +107,11 @@ async function take(
     seq: (row?.seq ?? 0) + 1,
     holder: deps.hostId,
     incarnation: deps.incarnation,
-    ttlMs: workerLeaseTtlMs,
+    ttlMs: 0,
   };
   const change = row
     ? takeWorkerLease(deps.store.db, row, next)
     : insertWorkerLease(deps.store.db, next);
   const outcome = await deps.store.commit({ opId: deps.ids.uuid(), ...change }, signal);
   return outcome.ok ? next : undefined;
-}
-
-function holdLease(
-  deps: LeaseDeps,
-  row: WorkerLeaseRow,
-  startedMs: number,
-  signal: AbortSignal,
-): Lease {
-  const term = new AbortController();
-  const lost = AbortSignal.any([signal, term.signal]);
-  const end = (why: string) => {
-    if (!lost.aborted) deps.log.warn("worker lease lost", { epoch: row.epoch, why });
-    term.abort(new DOMException(`worker lease lost: ${why}`, "AbortError"));
-  };
-  void renewUntilLost(deps, row, startedMs, lost).then(end);
-  void leadUntilLost(deps, lost).then(end);
-  deps.log.info("worker lease taken", { epoch: row.epoch });
-  return {
-    epoch: row.epoch,
-    lost,
-    guard: epochGuard(deps.store.db, row.epoch),
-    async release(signal) {
-      term.abort(new DOMException("worker lease released", "AbortError"));
-      const change = releaseWorkerLease(deps.store.db, row.epoch);
-      await deps.store.commit({ opId: deps.ids.uuid(), ...change }, signal);
-    },
-  };
-}
-
-/** Resolves with the reason when the term is over. A store that does not answer ends it before the ttl does. */
-async function renewUntilLost(
-  deps: LeaseDeps,
-  row: WorkerLeaseRow,
-  startedMs: number,
-  signal: AbortSignal,
-): Promise<string> {
-  let validUntilMs = startedMs + row.ttlMs - workerLeaseRenewMs;
-  for (;;) {
-    try {
-      await deps.clock.sleep(workerLeaseRenewMs, signal);
-      const triedMs = deps.clock.monotonicMs();
-      const left = deps.clock.deadline(Math.max(validUntilMs - triedMs, 0), signal);
-      const change = renewWorkerLease(deps.store.db, row.epoch);
-      const outcome = await deps.store.commit({ opId: deps.ids.uuid(), ...change }, left);
-      if (!outcome.ok) return "another worker took over";
-      validUntilMs = triedMs + row.ttlMs - workerLeaseRenewMs;
-    } catch (error) {
-      if (signal.aborted) return "the worker ends";
-      if (deps.clock.monotonicMs() >= validUntilMs) return `not renewed: ${messageOf(error)}`;
-      deps.log.warn("could not renew the worker lease", { error: messageOf(error) });
-    }
-  }
-}
-
-/** Resolves with the reason when the store's leader is another host for good, or cannot be told for long. */
-async function leadUntilLost(deps: LeaseDeps, signal: AbortSignal): Promise<string> {
-  let doubts = 0;
-  while (doubts < LEADERSHIP_DOUBTS_MAX) {
-    try {
-      await deps.clock.sleep(workerLeadershipPollMs, signal);
-      doubts = (await deps.leading(signal)) ? 0 : doubts + 1;
-    } catch (error) {
-      if (signal.aborted) return "the worker ends";
-      doubts += 1;
-      deps.log.debug("could not ask who leads the store", { error: messageOf(error) });
-    }
-  }
-  return "the store's leader is elsewhere";
 }

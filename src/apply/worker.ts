@@ -19,7 +19,7 @@ import { prune } from "./prune.ts";
 import { rotateCertificates } from "./rotate.ts";
 import type { StepDeps } from "./step-deps.ts";
 import { createStepRunner } from "./steps.ts";
-import { TaskRun, type TaskRunDeps } from "./task-run.ts";
+import { type RunEnd, TaskRun, type TaskRunDeps } from "./task-run.ts";
 
 export type WorkerDeps = LeaseDeps &
   StepDeps &
@@ -57,7 +57,9 @@ async function serveTerm(deps: WorkerDeps & TaskRunDeps): Promise<void> {
   const tasks = new TaskLoop(deps);
   await Promise.all([
     tasks.run(lease.lost),
-    repeat(deps, certificateCheckIntervalMs, lease.lost, () => rotateCertificates(deps, lease)),
+    repeat(deps, certificateCheckIntervalMs, lease.lost, () =>
+      lease.work(() => rotateCertificates(deps, lease)),
+    ),
     repeat(deps, pruneIntervalMs, lease.lost, () => prune(deps, lease)),
   ]);
   // Nothing runs any more: whoever leads now need not wait until the lease runs out.
@@ -158,7 +160,7 @@ export class TaskLoop {
         ? new HostRemoval(this.#deps, task.id)
         : new TaskRun(this.#deps, task.id);
     this.#runs.set(task.id, { run, database: task.databaseId });
-    const end = run.run().then((result) => {
+    const end = this.#runUnderLease(run).then((result) => {
       this.#runs.delete(task.id);
       this.#ends.delete(task.id);
       if (result === "final") this.#retryAtMs.delete(task.id);
@@ -166,6 +168,17 @@ export class TaskLoop {
       this.#wake.abort(new DOMException("a run ended", "AbortError"));
     });
     this.#ends.set(task.id, end);
+  }
+
+  /** Never rejects: what could not begin is tried again. */
+  async #runUnderLease(run: TaskRun | HostRemoval): Promise<RunEnd> {
+    const { lease, log } = this.#deps;
+    try {
+      return await lease.work(() => run.run());
+    } catch (error) {
+      log.warn("could not begin a task", { error: messageOf(error) });
+      return "abandoned";
+    }
   }
 
   /** Ends when the store changed, a run ended or the time is over; changes in quick succession count as one. */

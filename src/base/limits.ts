@@ -8,6 +8,10 @@ export const commandOutputBytesMax = 1024 * 1024;
 export const commandTimeoutMs = 60_000;
 /** One try of one request to the store. */
 export const storeRequestTimeoutMs = 3_000;
+/** The first try of one request to the store; each further one may take twice as long. */
+export const storeFirstTryMs = 1_000;
+/** Asking a node of the store whether it has a leader, after a request failed. */
+export const storeProbeMs = 400;
 /** All tries of one request to the store. */
 export const storeDeadlineMs = 15_000;
 /** Default time limit of one step of a task. */
@@ -46,12 +50,16 @@ export const httpIdleTimeoutSeconds = 240;
 export const requestKeyCharsMax = 128;
 /** Longest configuration file, in bytes. */
 export const configFileBytesMax = 1024 * 1024;
-/** A worker lease that nobody renewed for this long may be taken by another host. */
-export const workerLeaseTtlMs = 9_000;
-/** How often the holder renews it; it also stops this much before the end. */
-export const workerLeaseRenewMs = 3_000;
+/** A worker at work that did not renew its lease for this long may be followed by another host. */
+export const workerLeaseTtlMs = 5_000;
+/** How often it renews it. */
+export const workerLeaseRenewMs = 1_000;
+/** How long before the end it stops. */
+export const workerLeaseMarginMs = 1_500;
 /** How often a contender looks at it. */
-export const workerLeasePollMs = 500;
+export const workerLeasePollMs = 300;
+/** Tasks that nobody begins for this long are begun by a host that does not lead the store. */
+export const workerAbsentMs = 8_000;
 /** How often the holder looks whether its host still leads the store. */
 export const workerLeadershipPollMs = 500;
 /** Giving the lease back. */
@@ -251,8 +259,13 @@ export const storeNodesTimeoutMs = 5_000;
 export const membersCheckMs = 2_000;
 /** One request of a joining host to one member. */
 export const joinRequestTimeoutMs = 15_000;
-/** Without a leader for this long, requests to the store fail at once instead of waiting for one. */
-export const storeLeaderlessMs = 4_000;
+/**
+ * Without a leader for this long, requests to the store fail instead of waiting for one. An election takes 1 to
+ * 1.5 seconds; a client is told within 2.
+ */
+export const storeLeaderlessMs = 1_500;
+/** With less than this free on its file system, rqlited soon fails for want of space. */
+export const storeFreeBytesMin = 1024 * 1024;
 /** A client of the store that left its preferred node goes back to it after this. */
 export const storeReturnMs = 30_000;
 /** Asking the own node of the store whether it leads. */

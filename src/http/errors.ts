@@ -16,11 +16,12 @@ export const statusOf: Readonly<Record<ErrorName, number>> = {
   invalid_join_token: 401,
   not_found: 404,
   no_quorum: 503,
+  storage_full: 503,
   server_error: 500,
 };
 
-/** How long a client should wait before it tries again when the store has no quorum. */
-const RETRY_AFTER_SECONDS = 2;
+/** How long a client should wait before it tries again what may work then. */
+const RETRY_AFTER_SECONDS: Partial<Record<ErrorName, number>> = { no_quorum: 2, storage_full: 30 };
 
 const NO_QUORUM = "the cluster's store has no quorum right now: try again";
 
@@ -44,9 +45,9 @@ export function errorResponse(thrown: unknown, requestId: string, log: Logger): 
     return declared(403, { name: "forbidden", message: thrown.message });
   }
   const unavailable = unavailability(thrown);
-  if (unavailable !== undefined) {
+  if (unavailable) {
     log.warn("the store does not answer", { requestId, error: messageOf(thrown) });
-    return operationError(new OperationError("no_quorum", unavailable));
+    return operationError(unavailable);
   }
   log.error("request failed", { requestId, error: thrown });
   const message = `internal error; the server's log has it under request ${requestId}`;
@@ -54,18 +55,31 @@ export function errorResponse(thrown: unknown, requestId: string, log: Logger): 
 }
 
 /** What to tell the client when the store, under however much context, was not there. */
-function unavailability(thrown: unknown): string | undefined {
+function unavailability(thrown: unknown): OperationError | undefined {
+  const reasons = reasonsOf(thrown);
+  if (reasons.includes("full")) {
+    const message = "a disk of the cluster's store is full: make room on it, then try again";
+    return new OperationError("storage_full", message);
+  }
+  const unavailable = reasons.length > 0 ? UNAVAILABLE.get(reasons[0]) : undefined;
+  return unavailable === undefined ? undefined : new OperationError("no_quorum", unavailable);
+}
+
+/** Reasons of the store's errors in the chain of causes, outermost first. */
+function reasonsOf(thrown: unknown): readonly unknown[] {
+  const reasons: unknown[] = [];
   let error = thrown;
   for (let depth = 0; depth < 8 && error instanceof Error; depth++) {
-    if (error instanceof AppError && "reason" in error) return UNAVAILABLE.get(error.reason);
+    if (error instanceof AppError && "reason" in error) reasons.push(error.reason);
     error = error.cause;
   }
-  return undefined;
+  return reasons;
 }
 
 function operationError({ error, message, problems }: OperationError): Response {
   const body = { name: error, message, ...(problems.length > 0 ? { errors: [...problems] } : {}) };
-  const headers = error === "no_quorum" ? { "retry-after": String(RETRY_AFTER_SECONDS) } : {};
+  const retryAfter = RETRY_AFTER_SECONDS[error];
+  const headers = retryAfter === undefined ? {} : { "retry-after": String(retryAfter) };
   return declared(statusOf[error], body, headers);
 }
 

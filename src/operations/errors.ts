@@ -12,6 +12,7 @@ export type ErrorName =
   | "invalid_join_token"
   | "not_found"
   | "no_quorum"
+  | "storage_full"
   | "server_error";
 
 /** An outcome that the API declares by name. */

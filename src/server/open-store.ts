@@ -1,6 +1,8 @@
 // This host's member of the store: rqlited under supervision, our client of it, tables up to date.
+import { statfsSync } from "node:fs";
 import { join } from "node:path";
 import { must } from "../base/assert.ts";
+import { storeFreeBytesMin } from "../base/limits.ts";
 import * as processes from "../host/process.ts";
 import type { NodeAccess } from "../store/capabilities.ts";
 import { migrate } from "../store/migrate.ts";
@@ -89,6 +91,7 @@ export async function openStore(
       rng,
       tls,
       linearizableAs: rqlited.capabilities.linearizable ? "linearizable" : "strong",
+      lacksSpace: () => spaceProblem(rqlitedPaths(config.data_dir).data),
     });
     const password = rqlited.users.keeper.password.reveal();
     const keeperPasswordFile = keeperPasswordPath(config.data_dir);
@@ -99,6 +102,13 @@ export async function openStore(
     await rqlited.stop();
     throw thrown;
   }
+}
+
+/** Why rqlited can append nothing to its log: its file system has no more room. */
+function spaceProblem(directory: string): string | undefined {
+  const { bavail, bsize } = statfsSync(directory);
+  if (bavail * bsize >= storeFreeBytesMin) return undefined;
+  return `the file system of ${directory} is full`;
 }
 
 /** Brings the tables up to date; needs a quorum. */

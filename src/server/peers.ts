@@ -151,7 +151,7 @@ async function leaderNowMs(
   { environment, store }: PeersOptions,
   executor: ExecutorOf,
 ): Promise<number | undefined> {
-  const lease = await loadWorkerLease(store);
+  const lease = await loadWorkerLease(store.db);
   if (!lease || lease.holder === "") return undefined;
   if (lease.holder === environment.config.host_id) return environment.clock.nowMs();
   const leader = await executor(lease.holder);

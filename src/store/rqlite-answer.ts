@@ -28,9 +28,8 @@ export function parseAnswer(text: string, count: number): readonly QueryResult[]
 export function statementReason(message: string): StoreReason {
   if (message === "assert_failed") return "conflict";
   if (/constraint failed/i.test(message)) return "constraint";
-  if (/disk is full|disk I\/O error|readonly database|database is locked/i.test(message)) {
-    return "unavailable";
-  }
+  if (NO_SPACE.test(message)) return "full";
+  if (/disk I\/O error|readonly database|database is locked/i.test(message)) return "unavailable";
   return "sql";
 }
 
@@ -42,8 +41,12 @@ const NO_LEADER = /not leader|leader not found|no leader|leadership transfer in 
 const NOT_APPLIED =
   /dial tcp|connection refused|timed out enqueuing|not open|not ready|stale read/i;
 
+/** Of SQLite, and of the log of Raft, which appended nothing then. */
+const NO_SPACE = /disk is full|no space left on device/i;
+
 function requestError(message: string): StoreError {
   const text = message.slice(0, 300);
+  if (NO_SPACE.test(message)) return new StoreError("full", text);
   if (NO_LEADER.test(message)) return new StoreError("no_leader", text);
   if (NOT_APPLIED.test(message)) return new StoreError("unavailable", text);
   if (/pragma|unsupported|attempt to change database/i.test(message)) {

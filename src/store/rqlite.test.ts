@@ -22,13 +22,19 @@ afterEach(async () => {
 
 /** A server that behaves as told, one entry a request; the last one repeats. */
 function serve(...behaviours: readonly Behaviour[]) {
+  return serveAs(() => true, ...behaviours);
+}
+
+/** The same for one that knows a leader, or not. */
+function serveAs(leads: () => boolean, ...behaviours: readonly Behaviour[]) {
   const seen: string[] = [];
   const server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
     fetch(request) {
-      const behaviour = behaviours[Math.min(seen.length, behaviours.length - 1)];
       const url = new URL(request.url);
+      if (url.pathname === "/readyz") return new Response("", { status: leads() ? 200 : 503 });
+      const behaviour = behaviours[Math.min(seen.length, behaviours.length - 1)];
       seen.push(`${url.pathname} ${url.searchParams}`);
       return behaviour?.(request) ?? new Response("", { status: 500 });
     },
@@ -74,13 +80,13 @@ describe("what is sent", () => {
     const rqlite = client([url]);
     await rqlite.request([SELECT]);
     await rqlite.request([SELECT], { level: "none", transaction: true });
-    await rqlite.request([INSERT], { timeoutMs: 1_000 });
+    await rqlite.request([INSERT], { timeoutMs: 2_000 });
     await rqlite.request([INSERT], { transaction: true });
     expect(seen).toEqual([
-      "/db/query timeout=2800ms&retries=0&level=linearizable&linearizable_timeout=2800ms",
-      "/db/query timeout=2800ms&retries=0&transaction=true&level=none&linearizable_timeout=2800ms",
-      "/db/execute timeout=800ms&retries=0",
-      "/db/execute timeout=2800ms&retries=0&transaction=true",
+      "/db/query timeout=800ms&retries=0&level=linearizable&linearizable_timeout=800ms",
+      "/db/query timeout=800ms&retries=0&transaction=true&level=none&linearizable_timeout=800ms",
+      "/db/execute timeout=1800ms&retries=0",
+      "/db/execute timeout=800ms&retries=0&transaction=true",
     ]);
   });
 
@@ -167,7 +173,7 @@ describe("what is tried again", () => {
       answer({ results: [{ error: "UNIQUE constraint failed: t.a" }] }),
     ],
     ["a guard", "conflict", answer({ results: [{ error: "assert_failed" }] })],
-    ["a full disk", "unavailable", answer({ results: [{ error: "database or disk is full" }] })],
+    ["a full disk", "full", answer({ results: [{ error: "database or disk is full" }] })],
   ];
   test.each(final)("nothing after %s", async (_what, reason, behaviour) => {
     const { url, seen } = serve(behaviour);
@@ -188,7 +194,7 @@ describe("several addresses", () => {
   });
 
   test("a silent one is left for the next request", async () => {
-    const silent = serve(silence);
+    const silent = serveAs(() => false, silence);
     const alive = serve(answer(WRITTEN));
     const rqlite = client([silent.url, alive.url]);
     expect((await failure(rqlite.request([INSERT], { timeoutMs: 50 }))).reason).toBe("unknown");
@@ -206,6 +212,66 @@ describe("several addresses", () => {
     const asked = client([silent.url]).request([SELECT], { ...ENOUGH, timeoutMs: 50 });
     expect((await failure(asked)).reason).toBe("timeout");
     expect(silent.seen.length).toBeGreaterThan(1);
+  });
+});
+
+describe("no leader", () => {
+  const leaderless = status(503, "leader not found");
+
+  test("is told within two seconds, and at once while it lasts", async () => {
+    const none = serveAs(() => false, leaderless);
+    const cutOff = serveAs(() => false, silence);
+    const rqlite = client([none.url, cutOff.url]);
+    const startMs = systemClock.monotonicMs();
+    expect((await failure(rqlite.request([INSERT]))).reason).toBe("no_leader");
+    const firstMs = systemClock.monotonicMs() - startMs;
+    expect(firstMs).toBeGreaterThan(1_000);
+    expect(firstMs).toBeLessThan(2_000);
+    const againMs = systemClock.monotonicMs();
+    expect((await failure(rqlite.request([SELECT]))).reason).toBe("no_leader");
+    expect(systemClock.monotonicMs() - againMs).toBeLessThan(600);
+    expect(cutOff.seen).toEqual([]);
+  });
+
+  test("a leader that comes in time is found, by whichever node knows it", async () => {
+    let elected = false;
+    const lost = serveAs(() => false, leaderless);
+    const knows = serveAs(() => elected, leaderless, answer(WRITTEN));
+    const rqlite = client([lost.url, knows.url]);
+    const asked = rqlite.request([INSERT]);
+    await Bun.sleep(300);
+    expect(knows.seen).toEqual([]);
+    elected = true;
+    await rqlite.request([INSERT]);
+    expect((await asked).length).toBe(1);
+  });
+
+  test("a store that is only slow is waited for", async () => {
+    const slow: Behaviour = async () => {
+      await Bun.sleep(1_600);
+      return Response.json(ONE);
+    };
+    const { url, seen } = serve(slow);
+    expect((await client([url]).request([SELECT]))[0]?.rows).toEqual([[1]]);
+    expect(seen).toHaveLength(2);
+  });
+
+  test("this host's own copy answers all the same", async () => {
+    const { url } = serveAs(() => false, leaderless, answer(ONE));
+    const rqlite = client([url]);
+    await failure(rqlite.request([INSERT], ENOUGH));
+    expect((await rqlite.request([SELECT], { level: "none" }))[0]?.rows).toEqual([[1]]);
+  });
+
+  test("for want of space is said so", async () => {
+    const { url } = serveAs(() => false, leaderless);
+    const rqlite = client([url], { lacksSpace: () => "the disk of /x is full" });
+    const thrown = await failure(rqlite.request([INSERT]));
+    expect([thrown.reason, thrown.kind, thrown.message]).toEqual([
+      "full",
+      "retryable",
+      "the disk of /x is full",
+    ]);
   });
 });
 

@@ -2,41 +2,23 @@
 // applied, and tells apart what was refused, what failed, and what may have been applied. It knows no
 // table, and never logs or throws parameters or credentials.
 import type { Clock } from "../base/clock.ts";
-import { isAbort, messageOf } from "../base/errors.ts";
-import {
-  storeDeadlineMs,
-  storeLeaderlessMs,
-  storeRequestBytesMax,
-  storeRequestTimeoutMs,
-  storeResponseBytesMax,
-  storeReturnMs,
-} from "../base/limits.ts";
+import { storeDeadlineMs, storeLeaderlessMs, storeProbeMs, storeReturnMs } from "../base/limits.ts";
 import { backoffMs } from "../base/retry.ts";
 import type { Rng } from "../base/rng.ts";
 import type { Secret } from "../base/secret.ts";
-import { parseAnswer } from "./rqlite-answer.ts";
-import { checkStatements, isRead, type Query, type QueryResult } from "./statement.ts";
+import {
+  type Prepared,
+  pathOf,
+  prepare,
+  type RequestOptions,
+  readResponse,
+  transportError,
+  tryTimeoutMs,
+} from "./rqlite-request.ts";
+import type { Query, QueryResult } from "./statement.ts";
 import { StoreError } from "./store-error.ts";
 
-/**
- * none: this node's copy, however old. weak: the node that believes it leads. linearizable: the leader,
- * after a quorum confirmed it. strong: through the log, as costly as a write.
- */
-export type ReadLevel = "none" | "weak" | "linearizable" | "strong";
-
-export interface RequestOptions {
-  /** For requests that only read; `linearizable` when absent. */
-  readonly level?: ReadLevel;
-  /** All or nothing. When absent: true for more than one statement. */
-  readonly transaction?: boolean;
-  /** A repetition is harmless, so a write of unknown outcome is sent again. Reads always are. */
-  readonly idempotent?: boolean;
-  readonly signal?: AbortSignal;
-  /** Over all tries; `storeDeadlineMs` when absent. */
-  readonly deadlineMs?: number;
-  /** Of one try; `storeRequestTimeoutMs` when absent. */
-  readonly timeoutMs?: number;
-}
+export type { ReadLevel, RequestOptions } from "./rqlite-request.ts";
 
 /** A store that runs statements: rqlite over HTTP, or SQLite in tests. */
 export interface Rqlite {
@@ -68,34 +50,15 @@ export interface RqliteOptions {
   readonly tls?: RqliteTls | (() => RqliteTls);
   /** What `linearizable` is sent as: `strong` where rqlite does not know it (see capabilities.ts). */
   readonly linearizableAs?: "linearizable" | "strong";
+  /** Why this host's own member can write nothing, when it is for want of space; asked after failures only. */
+  readonly lacksSpace?: () => string | undefined;
 }
 
 const BACKOFF = { firstMs: 20, maxMs: 400 };
-/** Failures to connect: the request never left. */
-const NOT_SENT = new Set([
-  "ConnectionRefused",
-  "ECONNREFUSED",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "FailedToOpenSocket",
-]);
 
 /** A client for the given nodes of one rqlite cluster. */
 export function createRqlite(options: RqliteOptions): Rqlite {
   return new RqliteClient(options);
-}
-
-interface Prepared {
-  readonly path: string;
-  readonly body: string;
-  readonly count: number;
-  /** An unknown outcome may be resolved by sending it again. */
-  readonly repeatable: boolean;
-  /** Its success proves that there is a leader. */
-  readonly needsLeader: boolean;
-  readonly timeoutMs: number;
 }
 
 class RqliteClient implements Rqlite {
@@ -103,8 +66,10 @@ class RqliteClient implements Rqlite {
   #current = 0;
   /** When the client left its preferred node. */
   #leftMs = 0;
-  /** Since when every answer was that there is no leader, or none at all. */
-  #leaderlessMs: number | undefined;
+  /** Begin of the first try since which none that needs a leader succeeded, and no node had one. */
+  #troubledMs: number | undefined;
+  /** A look for a node with a leader; requests that wait share it. */
+  #looking: Promise<number | undefined> | undefined;
 
   constructor(options: RqliteOptions) {
     this.#options = options;
@@ -116,98 +81,135 @@ class RqliteClient implements Rqlite {
     options: RequestOptions = {},
   ): Promise<readonly QueryResult[]> {
     if (statements.length === 0) return [];
-    const prepared = this.#prepare(statements, options);
+    const prepared = prepare(statements, options, this.#options.linearizableAs ?? "linearizable");
     const { clock, rng } = this.#options;
-    const urls = this.#urls();
     const endMs = clock.monotonicMs() + (options.deadlineMs ?? storeDeadlineMs);
+    let failure: StoreError | undefined;
     for (let attempt = 0; ; attempt++) {
       options.signal?.throwIfAborted();
-      const remainingMs = Math.max(1, endMs - clock.monotonicMs());
-      const tried = await this.#attempt(prepared, remainingMs, options.signal);
+      if (prepared.needsLeader && this.#troubledMs !== undefined) {
+        await this.#awaitLeader({ failure, endMs, signal: options.signal });
+      }
+      const startedMs = clock.monotonicMs();
+      const tried = await this.#attempt(prepared, { attempt, endMs, signal: options.signal });
       if (!(tried instanceof StoreError)) {
-        if (prepared.needsLeader) this.#leaderlessMs = undefined;
+        if (prepared.needsLeader) this.#troubledMs = undefined;
         return tried;
       }
+      failure = tried;
+      if (prepared.needsLeader && isOutage(tried)) this.#troubledMs ??= startedMs;
       if (!mayRepeat(tried, prepared.repeatable)) throw tried;
-      this.#leaderlessMs ??= clock.monotonicMs();
-      const asked = attempt + 1 >= urls.length;
-      if (asked && clock.monotonicMs() - this.#leaderlessMs >= storeLeaderlessMs) throw tried;
-      const round = Math.floor(attempt / urls.length);
-      const waitMs = (attempt + 1) % urls.length === 0 ? backoffMs(BACKOFF, round, rng) : 0;
+      const count = this.#urls().length;
+      const round = Math.floor(attempt / count);
+      const waitMs = (attempt + 1) % count === 0 ? backoffMs(BACKOFF, round, rng) : 0;
       if (clock.monotonicMs() + waitMs >= endMs) throw tried;
       if (waitMs > 0) await clock.sleep(waitMs, options.signal);
     }
   }
 
-  #prepare(statements: readonly Query[], options: RequestOptions): Prepared {
-    checkStatements(statements);
-    const reads = statements.every(isRead);
-    const timeoutMs = options.timeoutMs ?? storeRequestTimeoutMs;
-    const body = JSON.stringify(statements.map((each) => [each.sql, ...each.params]));
-    if (Buffer.byteLength(body) > storeRequestBytesMax) {
-      throw new StoreError("sql", `a request may have at most ${storeRequestBytesMax} bytes`);
+  /**
+   * Resolves when a node knows and reaches a leader; the next try goes there. Throws when there was none for
+   * `storeLeaderlessMs`: whoever asks hears of it soon, and while it lasts everybody hears of it at once.
+   */
+  async #awaitLeader(wait: {
+    readonly failure: StoreError | undefined;
+    readonly endMs: number;
+    readonly signal: AbortSignal | undefined;
+  }): Promise<void> {
+    const { clock, rng, lacksSpace } = this.#options;
+    for (let round = 0; ; round++) {
+      this.#looking ??= this.#look();
+      const ready = await this.#looking;
+      wait.signal?.throwIfAborted();
+      if (ready !== undefined) {
+        this.#troubledMs = undefined;
+        return this.#moveTo(ready);
+      }
+      // Another request may have found the leader meanwhile.
+      if (this.#troubledMs === undefined) return;
+      const nowMs = clock.monotonicMs();
+      if (nowMs - this.#troubledMs >= storeLeaderlessMs || nowMs >= wait.endMs) {
+        const space = lacksSpace?.();
+        if (space !== undefined) throw new StoreError("full", space);
+        throw wait.failure ?? new StoreError("no_leader", "no node of the store has a leader");
+      }
+      await clock.sleep(backoffMs(BACKOFF, round, rng), wait.signal);
     }
-    // Bounds the hop from a follower to a leader that does not answer, so that we hear of it in time.
-    const hopMs = Math.max(200, timeoutMs - 200);
-    const query = new URLSearchParams({ timeout: `${hopMs}ms`, retries: "0" });
-    if (options.transaction ?? statements.length > 1) query.set("transaction", "true");
-    if (reads) {
-      query.set("level", this.#level(options.level ?? "linearizable"));
-      query.set("linearizable_timeout", `${hopMs}ms`);
-    }
-    return {
-      // Never /db/request: there rqlite 8 takes `linearizable` for `none`, and a statement that cannot
-      // be prepared does not undo its transaction.
-      path: `/db/${reads ? "query" : "execute"}?${query}`,
-      body,
-      count: statements.length,
-      repeatable: reads || options.idempotent === true,
-      needsLeader: !reads || options.level !== "none",
-      timeoutMs,
-    };
   }
 
-  #level(level: ReadLevel): ReadLevel {
-    return level === "linearizable" ? (this.#options.linearizableAs ?? level) : level;
+  /** Asks all nodes at once; the first that has a leader. */
+  async #look(): Promise<number | undefined> {
+    try {
+      const asked = this.#urls().map(async (url, index) => {
+        if (await this.#hasLeader(url)) return index;
+        throw new StoreError("no_leader", url);
+      });
+      return await Promise.any(asked);
+    } catch (thrown) {
+      if (thrown instanceof AggregateError) return undefined;
+      throw thrown;
+    } finally {
+      this.#looking = undefined;
+    }
   }
 
-  async #attempt(
-    prepared: Prepared,
-    remainingMs: number,
-    signal: AbortSignal | undefined,
-  ): Promise<readonly QueryResult[] | StoreError> {
+  async #hasLeader(url: string): Promise<boolean> {
+    const tls = this.#tls();
+    try {
+      const response = await fetch(`${url}/readyz?timeout=${storeProbeMs}ms`, {
+        headers: { authorization: this.#basicAuth() },
+        redirect: "manual",
+        signal: this.#options.clock.deadline(storeProbeMs),
+        ...(tls ? { tls } : {}),
+      });
+      await response.body?.cancel();
+      // Who refuses the question is there: the request itself will tell what is wrong.
+      return response.status < 500;
+    } catch (thrown) {
+      if (thrown instanceof Error) return false;
+      throw thrown;
+    }
+  }
+
+  #moveTo(index: number): void {
+    if (index !== 0 && this.#current === 0) this.#leftMs = this.#options.clock.monotonicMs();
+    this.#current = index;
+  }
+
+  async #attempt(prepared: Prepared, one: Try): Promise<readonly QueryResult[] | StoreError> {
     const urls = this.#urls();
     const { clock } = this.#options;
+    // Of its own copy every node can tell; this host's is the one that is meant.
+    if (!prepared.needsLeader) {
+      return this.#send(urls[one.attempt % urls.length] ?? "", prepared, one);
+    }
     if (this.#current !== 0 && clock.monotonicMs() - this.#leftMs >= storeReturnMs) {
       this.#current = 0;
     }
     const index = this.#current % urls.length;
-    const url = urls[index] ?? "";
-    const answer = await this.#send(url, prepared, remainingMs, signal);
+    const answer = await this.#send(urls[index] ?? "", prepared, one);
     const outage = answer instanceof StoreError && answer.kind === "retryable";
     // Others may have moved on from the same failure already.
-    if (outage && this.#current % urls.length === index) {
-      if (index === 0) this.#leftMs = clock.monotonicMs();
-      this.#current = (index + 1) % urls.length;
-    }
+    if (outage && this.#current % urls.length === index) this.#moveTo((index + 1) % urls.length);
     return answer;
   }
 
   async #send(
     url: string,
     prepared: Prepared,
-    remainingMs: number,
-    signal: AbortSignal | undefined,
+    { attempt, endMs, signal }: Try,
   ): Promise<readonly QueryResult[] | StoreError> {
     const { clock } = this.#options;
     const tls = this.#tls();
+    const timeoutMs = prepared.timeoutMs ?? tryTimeoutMs(attempt, prepared.body.length);
+    const remainingMs = Math.max(1, endMs - clock.monotonicMs());
     try {
-      const response = await fetch(url + prepared.path, {
+      const response = await fetch(url + pathOf(prepared, timeoutMs), {
         method: "POST",
         headers: { "content-type": "application/json", authorization: this.#basicAuth() },
         body: prepared.body,
         redirect: "manual",
-        signal: clock.deadline(Math.min(prepared.timeoutMs, remainingMs), signal),
+        signal: clock.deadline(Math.min(timeoutMs, remainingMs), signal),
         ...(tls ? { tls } : {}),
       });
       return await readResponse(response, prepared);
@@ -233,48 +235,20 @@ class RqliteClient implements Rqlite {
   }
 }
 
+interface Try {
+  readonly attempt: number;
+  readonly endMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Whether the failure may mean that there is no leader. */
+function isOutage(error: StoreError): boolean {
+  return error.kind === "retryable" && error.statement === undefined;
+}
+
 /** Whether a failed try may be followed by another. */
 function mayRepeat(error: StoreError, repeatable: boolean): boolean {
   if (error.statement !== undefined) return false;
   if (error.reason === "no_leader" || error.reason === "unavailable") return true;
   return repeatable && (error.reason === "unknown" || error.reason === "timeout");
-}
-
-async function readResponse(
-  response: Response,
-  prepared: Prepared,
-): Promise<readonly QueryResult[] | StoreError> {
-  if (Number(response.headers.get("content-length") ?? 0) > storeResponseBytesMax) {
-    await response.body?.cancel();
-    return new StoreError("sql", `the store answered more than ${storeResponseBytesMax} bytes`);
-  }
-  const text = await response.text();
-  if (response.ok) return parseAnswer(text, prepared.count);
-  const message = `the store answered ${response.status}: ${text.trim().slice(0, 200)}`;
-  switch (response.status) {
-    case 401:
-    case 403:
-      return new StoreError("auth", "the store refused the credentials");
-    case 400:
-    case 404:
-    case 405:
-      return new StoreError("sql", message);
-    case 503:
-      return new StoreError("no_leader", message);
-    default:
-      // A follower that knows no leader had nobody to pass the request on to.
-      if (/leader not found/.test(text)) return new StoreError("no_leader", message);
-      return new StoreError(prepared.repeatable ? "unavailable" : "unknown", message);
-  }
-}
-
-function transportError(url: string, thrown: unknown, repeatable: boolean): StoreError {
-  if (thrown instanceof StoreError) return thrown;
-  const code = thrown instanceof Error && "code" in thrown ? String(thrown.code) : "";
-  if (NOT_SENT.has(code)) {
-    return new StoreError("unavailable", `${url} is not reachable (${code})`, { cause: thrown });
-  }
-  const what = isAbort(thrown) ? "did not answer in time" : `failed (${messageOf(thrown)})`;
-  const reason = repeatable ? (isAbort(thrown) ? "timeout" : "unavailable") : "unknown";
-  return new StoreError(reason, `${url} ${what}`, { cause: thrown });
 }

@@ -2,7 +2,7 @@
 // finds, when that is the same version with the same arguments and answers; else it is replaced.
 import { mkdir } from "node:fs/promises";
 import { AppError } from "../base/errors.ts";
-import { storeRequestTimeoutMs } from "../base/limits.ts";
+import { storeLeadershipTimeoutMs } from "../base/limits.ts";
 import {
   isLeader,
   type NodeAccess,
@@ -147,7 +147,8 @@ export async function superviseRqlited(
     capabilities,
     adopted,
     identity: () => supervisor.identity(),
-    leads: (leadSignal) => isLeader(node, deps.clock.deadline(storeRequestTimeoutMs, leadSignal)),
+    leads: (leadSignal) =>
+      isLeader(node, deps.clock.deadline(storeLeadershipTimeoutMs, leadSignal)),
     restart(change, between = async () => undefined) {
       const { join: _done, ...before } = current;
       current = { ...before, ...change };

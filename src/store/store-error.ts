@@ -3,7 +3,7 @@ import { AppError, type ErrorKind } from "../base/errors.ts";
 
 /**
  * constraint: a row broke a rule of its table. conflict: a guard did not hold. no_leader, unavailable,
- * timeout: not applied, try again later. unknown: a write that may or may not have been applied.
+ * timeout: not applied, try again later. full: not applied, for want of space on a disk. unknown: a write that may or may not have been applied.
  * auth: refused credentials. sql: a statement the store does not accept, our own mistake.
  */
 export type StoreReason =
@@ -14,6 +14,7 @@ export type StoreReason =
   | "unknown"
   | "auth"
   | "timeout"
+  | "full"
   | "sql";
 
 /** An error of the store. The message holds neither parameters nor credentials. */
@@ -39,6 +40,7 @@ function kindOf(reason: StoreReason): ErrorKind {
     case "no_leader":
     case "unavailable":
     case "timeout":
+    case "full":
     case "unknown":
       return "retryable";
     case "sql":

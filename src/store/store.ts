@@ -6,6 +6,7 @@ import { backoffMs } from "../base/retry.ts";
 import type { Rng } from "../base/rng.ts";
 import { createStoreDb, type StoreDb } from "./db.ts";
 import type { ReadLevel, Rqlite } from "./rqlite.ts";
+import { tryTimeoutMs } from "./rqlite-request.ts";
 import type { Query, QueryResult } from "./statement.ts";
 import { StoreError } from "./store-error.ts";
 
@@ -127,7 +128,8 @@ async function commit(
   let inDoubt = false;
   for (let attempt = 0; ; attempt++) {
     const deadlineMs = Math.max(1, endMs - clock.monotonicMs());
-    const options = { transaction: true, deadlineMs, ...(signal ? { signal } : {}) };
+    const timeoutMs = tryTimeoutMs(attempt, sizeOf(request));
+    const options = { transaction: true, deadlineMs, timeoutMs, ...(signal ? { signal } : {}) };
     const tried = await attemptRequest(rqlite, request, options);
     if (!(tried instanceof StoreError)) return committed(tried, change);
     if (tried.reason === "unknown") {
@@ -146,6 +148,16 @@ async function commit(
     if (inDoubt && !(await claim(rqlite, request[0], options))) return REPEATED;
     return { ok: false, conflict };
   }
+}
+
+/** Roughly, in bytes. */
+function sizeOf(request: readonly Query[]): number {
+  const lengths = request.map(
+    ({ sql, params }) =>
+      sql.length +
+      params.reduce<number>((sum, each) => sum + (typeof each === "string" ? each.length : 8), 0),
+  );
+  return lengths.reduce((sum, each) => sum + each, 0);
 }
 
 async function attemptRequest(

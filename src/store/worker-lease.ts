@@ -3,7 +3,7 @@ import { and, count, eq, sql } from "drizzle-orm";
 import type { StoreDb } from "./db.ts";
 import { workerLease } from "./schema.ts";
 import type { Query } from "./statement.ts";
-import type { Guard, Store } from "./store.ts";
+import type { Guard } from "./store.ts";
 
 /** Who may run tasks. An empty holder = nobody. */
 export interface WorkerLeaseRow {
@@ -13,6 +13,7 @@ export interface WorkerLeaseRow {
   /** Host id. */
   readonly holder: string;
   readonly incarnation: string;
+  /** How long others wait after the last renewal. 0 = the holder works on nothing, and nobody has to wait. */
   readonly ttlMs: number;
 }
 
@@ -24,9 +25,9 @@ export interface Change {
 
 const SINGLETON = 1;
 
-/** The row as it is now, or undefined before the first worker. */
-export async function loadWorkerLease(store: Store): Promise<WorkerLeaseRow | undefined> {
-  const [row] = await store.db.select().from(workerLease).limit(1);
+/** The row, or undefined before the first worker. */
+export async function loadWorkerLease(db: StoreDb): Promise<WorkerLeaseRow | undefined> {
+  const [row] = await db.select().from(workerLease).limit(1);
   if (!row) return undefined;
   const { epoch, seq, holder, incarnation, ttlMs } = row;
   return { epoch, seq, holder, incarnation, ttlMs };
@@ -67,14 +68,14 @@ export function takeWorkerLease(db: StoreDb, seen: WorkerLeaseRow, next: WorkerL
   };
 }
 
-/** Shows that the holder of `epoch` is alive. */
-export function renewWorkerLease(db: StoreDb, epoch: number): Change {
+/** Shows that the holder of `epoch` is alive, and how long others have to wait for it from now on. */
+export function renewWorkerLease(db: StoreDb, epoch: number, ttlMs: number): Change {
   return {
     guards: [epochGuard(db, epoch)],
     statements: [
       db
         .update(workerLease)
-        .set({ seq: sql`${workerLease.seq} + 1` })
+        .set({ ttlMs, seq: sql`${workerLease.seq} + 1` })
         .where(eq(workerLease.epoch, epoch))
         .toSQL(),
     ],

@@ -106,6 +106,14 @@ export class TestHost {
     );
   }
 
+  /** To this host's rqlited alone. */
+  signalStore(name: NodeJS.Signals): void {
+    for (const pid of processesOf(this.directory)) {
+      const [program = ""] = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+      if (program.includes("rqlited")) signal(pid, name);
+    }
+  }
+
   log(): string {
     const names = new Bun.Glob("server-*.log").scanSync(this.directory);
     return [...names].map((name) => readFileSync(join(this.directory, name), "utf8")).join("");

@@ -8,9 +8,9 @@ import { systemClock } from "../../src/base/clock.ts";
 import type { SshTarget } from "../../src/host/ssh/connect.ts";
 import { SshConnection, type SshOptions } from "../../src/host/ssh/pool.ts";
 import { SshExecutor } from "../../src/host/ssh/ssh-executor.ts";
+import { shellPrograms } from "../support/shell-programs.ts";
 import { makeUser, sshdMissing, startSshd } from "../support/sshd.ts";
 import { executorContract } from "./executor.ts";
-import { shellPrograms } from "./executor-programs.ts";
 
 const missing = sshdMissing();
 // A login shell may take its time for its start files, at every command.

@@ -8,8 +8,8 @@ import { accountName, ownUid } from "../../src/host/account.ts";
 import { FakeHost } from "../../src/host/fake.ts";
 import { LocalExecutor } from "../../src/host/local.ts";
 import { listProcesses } from "../../src/host/process.ts";
+import { shellPrograms } from "../support/shell-programs.ts";
 import { type ExecutorBench, executorContract } from "./executor.ts";
-import { shellPrograms } from "./executor-programs.ts";
 
 const isRoot = process.geteuid?.() === 0;
 const AS_NOBODY = "PGHERD_TEST_AS_NOBODY";
