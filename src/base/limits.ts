@@ -302,3 +302,5 @@ export const relayBatchBytesMax = 1024 * 1024;
 export const relayConnectionsMax = 1_024;
 /** A keeper that does not read its answers is disconnected at this many bytes. */
 export const relayUnsentBytesMax = 1024 * 1024;
+/** Between two tries of a guarded write whose fate is not known. */
+export const casPauseMs = 30;

@@ -14,18 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => real.dispose());
 
-async function emptyAgain() {
-  const client = real.client();
-  const listed = await client.request([
-    { sql: "SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view')", params: [] },
-  ]);
-  const drops = (listed[0]?.rows ?? []).map(([type, name]) => ({
-    sql: `DROP ${type === "view" ? "VIEW" : "TABLE"} ${String(name)}`,
-    params: [],
-  }));
-  await client.request(drops);
-  return client;
-}
+const emptyAgain = () => real.empty();
 
 storeContract("rqlite", { clock: systemClock, empty: emptyAgain, another: () => real.client() });
 

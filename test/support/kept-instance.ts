@@ -57,10 +57,23 @@ function agent(name: "keeper" | "fencer"): string[] {
   return binary ? [binary, name] : [process.execPath, join(import.meta.dir, `${name}-process.ts`)];
 }
 
+/** Who an instance is, and what makes its certificates. */
+export interface KeptIdentity {
+  readonly id: string;
+  readonly hostId: string;
+  readonly certify: (directory: string) => void;
+}
+const alone: KeptIdentity = {
+  id: "shop-n1-0f3k2m1q",
+  hostId: "host-1",
+  certify: (directory) => makeCertificate(directory),
+};
+
 export class KeptInstance {
   readonly directory = mkdtempSync(join(tmpdir(), "pgherd-keeper-"));
-  readonly id = "shop-n1-0f3k2m1q";
+  readonly id: string;
   readonly file: KeeperFile;
+  readonly #identity: KeptIdentity;
   readonly rqlited: TestRqlited;
   readonly #store: Rqlite;
   readonly #port: number;
@@ -72,11 +85,13 @@ export class KeptInstance {
 
   readonly #server: TestServer;
 
-  private constructor(rqlited: TestRqlited, ports: readonly [number, number], server: TestServer) {
+  private constructor(rqlited: TestRqlited, identity: KeptIdentity, server: TestServer) {
     this.rqlited = rqlited;
+    this.#identity = identity;
+    this.id = identity.id;
     this.#server = server;
     this.#store = rqlited.client();
-    [this.#port, this.restPort] = ports;
+    [this.#port, this.restPort] = freePorts();
     this.file = this.#makeFile();
   }
 
@@ -84,7 +99,16 @@ export class KeptInstance {
   static async prepare(server: TestServer = debianServer): Promise<KeptInstance> {
     const rqlited = await startTestRqlited();
     await migrate({ rqlite: rqlited.client(), clock: systemClock }, migrations);
-    const made = new KeptInstance(rqlited, freePorts(), server);
+    return KeptInstance.join(rqlited, alone, server);
+  }
+
+  /** One more instance in a store that has its tables. */
+  static async join(
+    rqlited: TestRqlited,
+    identity: KeptIdentity,
+    server: TestServer = debianServer,
+  ): Promise<KeptInstance> {
+    const made = new KeptInstance(rqlited, identity, server);
     await made.#insertInstance();
     return made;
   }
@@ -132,7 +156,7 @@ export class KeptInstance {
       instance_id: this.id,
       database_id: "shop",
       node_name: "n1",
-      host_id: "host-1",
+      host_id: this.#identity.hostId,
       database_name: "shop",
       postgres_major: this.#server.major,
       bin_dir: this.#server.binDir,
@@ -168,7 +192,7 @@ export class KeptInstance {
   /** Writes a request as a step does; answers its id. */
   async ask(request: KeeperRequest): Promise<string> {
     this.#requests += 1;
-    const id = `task-1:${this.#requests}`;
+    const id = `task-1:${this.id}:${this.#requests}`;
     await this.#write(
       `INSERT INTO keeper_requests (id, instance_id, generation, payload, state, created_at_ms)
        VALUES (?, ?, ?, ?, 'pending', ?)`,
@@ -250,11 +274,16 @@ export class KeptInstance {
   }
 
   async close(): Promise<void> {
+    await this.leave();
+    await this.rqlited.dispose();
+  }
+
+  /** Ends its processes and removes its files; the store stays. */
+  async leave(): Promise<void> {
     await this.killKeeper();
-    this.fencer?.kill("SIGTERM");
+    this.fencer?.kill("SIGKILL");
     await this.fencer?.exited;
     await this.#spawn("fencer", "--kill").exited;
-    await this.rqlited.dispose();
     rmSync(this.directory, { recursive: true, force: true });
   }
 
@@ -275,14 +304,14 @@ export class KeptInstance {
       mkdirSync(path);
       if (postgresUser) Bun.spawnSync(["chown", postgresUser, path]);
     }
-    makeCertificate(layout.certificate_dir);
+    this.#identity.certify(layout.certificate_dir);
     const { username, password } = this.rqlited.rqlited.users.keeper;
     writeFileSync(`${this.directory}/password`, password.reveal(), { mode: 0o600 });
     const file = {
       instance_id: this.id,
       database_id: "shop",
       node_name: "n1",
-      host_id: "host-1",
+      host_id: this.#identity.hostId,
       layout,
       postgres_user: postgresUser,
       store_urls: [this.rqlited.rqlited.url],
@@ -304,8 +333,9 @@ export class KeptInstance {
   #insertInstance(): Promise<void> {
     return this.#write(
       `INSERT INTO instances (id, database_id, node_name, host_id, state, generation, created_at_ms, updated_at_ms)
-       VALUES (?, 'shop', 'n1', 'host-1', 'creating', 0, 0, 0)`,
+       VALUES (?, 'shop', 'n1', ?, 'creating', 0, 0, 0)`,
       this.id,
+      this.#identity.hostId,
     );
   }
 

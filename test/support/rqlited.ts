@@ -32,6 +32,8 @@ export interface TestRqlited {
   readonly rqlited: Rqlited;
   /** Another client with the server's rights. */
   client(): Rqlite;
+  /** Drops every table, for a test that wants to make them. */
+  empty(): Promise<Rqlite>;
   /** Ends it and removes its files. */
   dispose(): Promise<void>;
 }
@@ -43,11 +45,24 @@ export async function startTestRqlited(): Promise<TestRqlited> {
   return {
     rqlited,
     client: () => clientOf(rqlited),
+    empty: () => emptied(clientOf(rqlited)),
     async dispose() {
       await rqlited.stop();
       await rm(dataDir, { recursive: true, force: true });
     },
   };
+}
+
+async function emptied(client: Rqlite): Promise<Rqlite> {
+  const listed = await client.request([
+    { sql: "SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view')", params: [] },
+  ]);
+  const drops = (listed[0]?.rows ?? []).map(([type, name]) => ({
+    sql: `DROP ${type === "view" ? "VIEW" : "TABLE"} ${String(name)}`,
+    params: [],
+  }));
+  await client.request(drops);
+  return client;
 }
 
 /** A client with the rights of the server, or of the keeper. */

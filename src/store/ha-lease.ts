@@ -1,0 +1,189 @@
+// The lease of a node and what belongs to it: one row that changes by compare-and-set, the rows of the members, the
+// history of epochs, and what users asked for. Only reads and writes; what to write is decided in src/ha.
+import type { Clock } from "../base/clock.ts";
+import type { EpochRow, LeaseRow, LeaseWrite } from "../ha/lease.ts";
+import type { HaIntent, MemberStatus } from "../ha/state.ts";
+import { type CasOptions, type CasOutcome, compareAndSet } from "./compare-and-set.ts";
+import {
+  completeEpoch,
+  epochOf,
+  insertEpoch,
+  insertLease,
+  leaseOf,
+  selectEpochs,
+  selectLease,
+  updateLease,
+} from "./ha-rows.ts";
+import type { Rqlite } from "./rqlite.ts";
+import type { Query, QueryResult } from "./statement.ts";
+
+export type { CasOptions, CasOutcome } from "./compare-and-set.ts";
+
+export type IntentState = HaIntent["state"] | "done" | "failed" | "canceled";
+
+/** Everything of a node that its keepers decide from, as of one moment. */
+export interface GroupRows {
+  readonly lease: LeaseRow | undefined;
+  readonly members: readonly MemberStatus[];
+  /** Those that are open, oldest first. */
+  readonly intents: readonly HaIntent[];
+}
+
+export interface ReadOptions {
+  readonly signal: AbortSignal;
+  readonly timeoutMs: number;
+}
+
+export interface LeaseWriteOptions extends CasOptions {
+  /** Wall time, for the history. */
+  readonly atMs: number;
+  readonly news: boolean;
+}
+
+/** The rows of one node. Reads are linearizable; methods throw StoreError. */
+export interface LeaseStore {
+  load(options: ReadOptions): Promise<GroupRows>;
+  /** Oldest first. */
+  loadEpochs(options: ReadOptions): Promise<readonly EpochRow[]>;
+  /** Applies a change if the row still is as it was seen; `news` wakes those who wait for a change. */
+  write(write: LeaseWrite, options: LeaseWriteOptions): Promise<CasOutcome<LeaseRow>>;
+  /** Replaces the member's row; `news` wakes those who wait for a change. */
+  saveMember(status: MemberStatus, news: boolean, atMs: number, o: ReadOptions): Promise<void>;
+  /** Moves an open intent on; one that is closed stays as it is. */
+  settleIntent(
+    id: string,
+    outcome: { readonly state: IntentState; readonly answer: string | null },
+    atMs: number,
+    options: ReadOptions,
+  ): Promise<void>;
+}
+
+/** A node of a database. */
+export interface NodeKey {
+  readonly databaseId: string;
+  readonly nodeName: string;
+}
+
+export interface LeaseStoreDeps {
+  readonly rqlite: Rqlite;
+  readonly clock: Clock;
+}
+
+const BUMP: Query = {
+  sql: "UPDATE changes SET version = version + 1 WHERE singleton = 1",
+  params: [],
+};
+
+export function createLeaseStore(deps: LeaseStoreDeps, node: NodeKey): LeaseStore {
+  const { rqlite } = deps;
+  const read = (queries: readonly Query[], { signal, timeoutMs }: ReadOptions) =>
+    rqlite.request(queries, {
+      level: "linearizable",
+      transaction: queries.length > 1,
+      deadlineMs: timeoutMs,
+      timeoutMs,
+      signal,
+    });
+  const change = (queries: readonly Query[], { signal, timeoutMs }: ReadOptions) =>
+    rqlite.request(queries, { idempotent: true, deadlineMs: timeoutMs, timeoutMs, signal });
+  return {
+    async load(options) {
+      const queries = [selectLease(node), selectMembers(node), selectIntents(node)];
+      const [lease, members, intents] = await read(queries, options);
+      return {
+        lease: firstLease(lease),
+        members: (members?.rows ?? []).map(([status]) => JSON.parse(String(status))),
+        intents: (intents?.rows ?? []).map(intentOf),
+      };
+    },
+    async loadEpochs(options) {
+      const [epochs] = await read([selectEpochs(node)], options);
+      return (epochs?.rows ?? []).map(epochOf);
+    },
+    write(write, options) {
+      const seen = write.expected ?? undefined;
+      const statements = statementsOf(node, write, options.atMs);
+      const change = {
+        statements: options.news ? [...statements, BUMP] : statements,
+        nonce: write.row.nonce,
+        seen,
+        read: async (once: ReadOptions) => firstLease((await read([selectLease(node)], once))[0]),
+      };
+      return compareAndSet(deps, change, options);
+    },
+    async saveMember(status, news, atMs, options) {
+      const upsert = upsertMember(node, status, atMs);
+      await change(news ? [upsert, BUMP] : [upsert], options);
+    },
+    async settleIntent(id, { state, answer }, atMs, options) {
+      const open = state === "pending" || state === "running";
+      const update = {
+        sql: `UPDATE ha_intents SET state = ?, answer = ?, finished_at_ms = ?
+               WHERE id = ? AND database_id = ? AND node_name = ? AND state IN ('pending', 'running')`,
+        params: [state, answer, open ? null : atMs, id, node.databaseId, node.nodeName],
+      };
+      await change([update, BUMP], options);
+    },
+  };
+}
+
+function statementsOf(node: NodeKey, write: LeaseWrite, atMs: number): readonly Query[] {
+  const { expected, row, history } = write;
+  const lease = expected === null ? insertLease(node, row) : updateLease(node, expected, row);
+  if (!history) return [lease];
+  const written = { ...node, nonce: row.nonce };
+  return [
+    lease,
+    history.kind === "append"
+      ? insertEpoch(written, history.row, atMs)
+      : completeEpoch(written, history.epoch, history),
+  ];
+}
+
+function firstLease(result: QueryResult | undefined): LeaseRow | undefined {
+  const [first] = result?.rows ?? [];
+  return first && leaseOf(first);
+}
+
+function selectMembers({ databaseId, nodeName }: NodeKey): Query {
+  return {
+    sql: `SELECT status FROM ha_members
+           WHERE database_id = ? AND node_name = ? ORDER BY instance_id`,
+    params: [databaseId, nodeName],
+  };
+}
+
+function selectIntents({ databaseId, nodeName }: NodeKey): Query {
+  return {
+    sql: `SELECT id, kind, payload, state, not_before_ms, expires_at_ms FROM ha_intents
+           WHERE database_id = ? AND node_name = ? AND state IN ('pending', 'running')
+           ORDER BY created_at_ms, id`,
+    params: [databaseId, nodeName],
+  };
+}
+
+function intentOf(row: readonly unknown[]): HaIntent {
+  const [id, kind, payload, state, notBefore, expires] = row;
+  return {
+    id: String(id),
+    payload: { ...JSON.parse(String(payload)), kind: String(kind) },
+    state: state === "running" ? "running" : "pending",
+    not_before_ms: numberOrNull(notBefore),
+    expires_at_ms: numberOrNull(expires),
+  };
+}
+
+function numberOrNull(value: unknown): number | null {
+  return typeof value === "number" ? value : null;
+}
+
+/** An instance that was removed does not come back by its keeper's last word. */
+function upsertMember(node: NodeKey, status: MemberStatus, atMs: number): Query {
+  return {
+    sql: `INSERT INTO ha_members (instance_id, database_id, node_name, status, updated_at_ms)
+          SELECT id, ?, ?, ?, ? FROM instances WHERE id = ?
+          ON CONFLICT (instance_id) DO UPDATE
+             SET status = excluded.status, updated_at_ms = excluded.updated_at_ms`,
+    params: [node.databaseId, node.nodeName, JSON.stringify(status), atMs, status.instance_id],
+  };
+}

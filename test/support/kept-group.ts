@@ -1,0 +1,180 @@
+// A node of several instances with everything real on one machine: one rqlited, and for each instance a fencer, a
+// keeper and a PostgreSQL in directories and on ports of their own. Their certificates come from one authority.
+import { writeFileSync } from "node:fs";
+import { systemClock } from "../../src/base/clock.ts";
+import { systemRng } from "../../src/base/rng.ts";
+import type { HaMember, HaSettings, HaTags } from "../../src/ha/settings.ts";
+import { type Authority, createAuthority } from "../../src/pki/authority.ts";
+import type { InstanceConfig } from "../../src/spec/instance-config.ts";
+import { migrate } from "../../src/store/migrate.ts";
+import { migrations } from "../../src/store/migrations.gen.ts";
+import { KeptInstance, postgresUser, type TestServer, until } from "./kept-instance.ts";
+import { startTestRqlited, type TestRqlited } from "./rqlited.ts";
+
+/** Short times, so that a test does not wait; the order of their sizes is that of the defaults. */
+export const quickSettings: HaSettings = {
+  ttl_ms: 5_000,
+  loop_ms: 500,
+  retry_ms: 1_500,
+  guard_ms: 1_000,
+  maximum_lag_bytes: 1_048_576,
+  primary_start_timeout_ms: 10_000,
+  primary_stop_timeout_ms: 0,
+  failsafe: true,
+  profile: "fast",
+  synchronous: { mode: "off", count: 1, strict: false, selection: "any", degrade_after_ms: 2_000 },
+};
+
+export interface GroupOptions {
+  readonly size?: number;
+  readonly settings?: Partial<HaSettings>;
+  readonly tags?: readonly HaTags[];
+  readonly server?: TestServer;
+  readonly parameters?: Readonly<Record<string, string>>;
+}
+
+export class KeptGroup {
+  readonly rqlited: TestRqlited;
+  readonly instances: readonly KeptInstance[];
+  readonly #options: GroupOptions;
+  settings: HaSettings;
+
+  private constructor(rqlited: TestRqlited, instances: readonly KeptInstance[], o: GroupOptions) {
+    this.rqlited = rqlited;
+    this.instances = instances;
+    this.#options = o;
+    this.settings = { ...quickSettings, ...o.settings };
+  }
+
+  /** Everything but the agents runs, and every instance has its configuration. */
+  static async prepare(options: GroupOptions = {}): Promise<KeptGroup> {
+    const rqlited = await startTestRqlited();
+    await migrate({ rqlite: rqlited.client(), clock: systemClock }, migrations);
+    const authority = await createAuthority("test", systemClock.nowMs(), systemRng);
+    const instances: KeptInstance[] = [];
+    for (let n = 1; n <= (options.size ?? 3); n++) {
+      const id = `shop-n1-${String(n).repeat(8)}`;
+      const certificates = await issueAll(authority, id);
+      const certify = (directory: string) => writeAll(directory, certificates);
+      instances.push(
+        await KeptInstance.join(rqlited, { id, hostId: `host-${n}`, certify }, options.server),
+      );
+    }
+    const group = new KeptGroup(rqlited, instances, options);
+    await group.configure();
+    return group;
+  }
+
+  /** Writes a next generation of every instance's configuration. */
+  async configure(change: Partial<InstanceConfig> = {}): Promise<void> {
+    for (const instance of this.instances) await instance.configure(this.config(instance, change));
+  }
+
+  config(instance: KeptInstance, change: Partial<InstanceConfig> = {}): InstanceConfig {
+    const parameters = {
+      hot_standby_feedback: "on",
+      wal_level: "logical",
+      wal_log_hints: "on",
+      wal_sender_timeout: "5s",
+      ...this.#options.parameters,
+      ...change.parameters,
+    };
+    return instance.config({
+      ha: {
+        members: this.members(),
+        initial_primary: this.at(0).id,
+        settings: this.settings,
+      },
+      ...change,
+      parameters,
+    });
+  }
+
+  members(): readonly HaMember[] {
+    return this.instances.map((instance, index) => ({
+      instance_id: instance.id,
+      host_id: `host-${index + 1}`,
+      addresses: ["127.0.0.1"],
+      port: instance.port,
+      rest_port: instance.restPort,
+      tags: this.#options.tags?.[index] ?? {},
+    }));
+  }
+
+  at(index: number): KeptInstance {
+    const instance = this.instances[index];
+    if (!instance) throw new Error(`the group has no instance ${index}`);
+    return instance;
+  }
+
+  start(): void {
+    for (const instance of this.instances) {
+      instance.startFencer();
+      instance.startKeeper();
+    }
+  }
+
+  /** The instance that is primary and takes writes, once there is exactly one. */
+  async primary(except?: KeptInstance): Promise<KeptInstance> {
+    return until("a primary", async () => {
+      const found: KeptInstance[] = [];
+      for (const instance of this.instances) if (await isPrimary(instance)) found.push(instance);
+      const [first] = found;
+      return found.length === 1 && first !== except ? first : undefined;
+    });
+  }
+
+  /** The others, all streaming from the primary. */
+  async standbys(primary: KeptInstance, count = this.instances.length - 1): Promise<void> {
+    await until("streaming standbys", async () => {
+      const sql = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+      const streaming = await primary.query(sql).catch(() => "0");
+      return Number(streaming) >= count ? true : undefined;
+    });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.instances.map((instance) => instance.leave()));
+    await this.rqlited.dispose();
+  }
+
+  logs(): string {
+    return this.instances.map((each) => `===== ${each.id}\n${each.logs()}`).join("\n");
+  }
+}
+
+/** By what its keeper answers now. */
+export async function isPrimary(instance: KeptInstance): Promise<boolean> {
+  const answer = await fetch(`${instance.url}/primary`).catch(() => undefined);
+  return answer?.status === 200;
+}
+
+type Pairs = Readonly<Record<string, string>>;
+
+async function issueAll(authority: Authority, id: string): Promise<Pairs> {
+  const now = systemClock.nowMs();
+  const server = {
+    purpose: "server",
+    commonName: id,
+    addresses: ["127.0.0.1", "localhost"],
+  } as const;
+  const requests = {
+    server,
+    superuser: { purpose: "client", commonName: "pgedge" },
+    replication: { purpose: "client", commonName: "patroni_replicator" },
+  } as const;
+  const files: Record<string, string> = { "ca.crt": authority.certificatePem };
+  for (const [name, request] of Object.entries(requests)) {
+    const issued = await authority.issue(request, now);
+    files[`${name}.crt`] = issued.certificatePem;
+    files[`${name}.key`] = issued.privateKeyPem.reveal();
+  }
+  return files;
+}
+
+function writeAll(directory: string, files: Pairs): void {
+  for (const [name, text] of Object.entries(files)) {
+    writeFileSync(`${directory}/${name}`, text, { mode: name.endsWith(".key") ? 0o600 : 0o644 });
+  }
+  if (postgresUser) Bun.spawnSync(["chown", "-R", postgresUser, directory]);
+}
