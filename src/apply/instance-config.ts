@@ -1,6 +1,6 @@
 // Writing what a keeper should follow, and waiting until it says that it does.
 import { AppError } from "../base/errors.ts";
-import { instanceErrorSettleMs } from "../base/limits.ts";
+import { instanceErrorSettleMs, standbyErrorSettleMs, stepTimeoutMs } from "../base/limits.ts";
 import type { InstanceConfig, InstanceReport } from "../spec/instance-config.ts";
 import { generationGuard } from "../store/databases.ts";
 import { loadInstance, loadReport, saveConfig } from "../store/instances.ts";
@@ -30,7 +30,10 @@ export async function writeConfig(
   }
 }
 
-/** Waits until the keeper has applied the configuration and PostgreSQL runs, or is stopped, as it says. */
+/**
+ * Waits until the keeper has applied the configuration and PostgreSQL runs, or is stopped, as it says. A standby
+ * counts when it streams; until then it may copy data for hours, as long as its keeper reports.
+ */
 export async function waitApplied(
   run: StepRun,
   deps: StepDeps,
@@ -46,7 +49,8 @@ export async function waitApplied(
       const report = await loadReport(store.display, config.instance_id);
       watch.see(report, clock.monotonicMs());
       if (report && hasApplied(report, config)) return report;
-      const lasting = watch.lastingError(config, clock.monotonicMs());
+      const nowMs = clock.monotonicMs();
+      const lasting = watch.lastingError(config, nowMs) ?? watch.overdue(config, nowMs);
       if (lasting !== undefined) throw new AppError("terminal", lasting);
       return undefined;
     },
@@ -55,7 +59,14 @@ export async function waitApplied(
 
 /** Whether the report says that the configuration is in effect. */
 export function hasApplied(report: InstanceReport, config: InstanceConfig): boolean {
-  return report.applied_generation >= config.generation && report.postgres_state === config.run;
+  const applied =
+    report.applied_generation >= config.generation && report.postgres_state === config.run;
+  return applied && (config.run === "stopped" || config.ha === undefined || hasItsPlace(report));
+}
+
+/** Whether a member of a group is what it should be: the primary, or a standby that follows it. */
+export function hasItsPlace({ role, replication_state }: InstanceReport): boolean {
+  return role === "primary" || (role === "replica" && replication_state === "streaming");
 }
 
 /** Follows the reports of one instance: logs changes, and notices an error that does not go away. */
@@ -63,6 +74,8 @@ class ReportWatch {
   readonly #run: StepRun;
   #last: InstanceReport | undefined;
   #error: { readonly text: string; readonly sinceMs: number } | undefined;
+  /** The last sign of a copy that goes on. */
+  #copied: { readonly observedAtMs: number; readonly seenMs: number } | undefined;
 
   constructor(run: StepRun) {
     this.#run = run;
@@ -83,16 +96,32 @@ class ReportWatch {
     if (!report || !this.#error || report.applied_generation >= config.generation) return undefined;
     // PostgreSQL itself refused this configuration: waiting changes nothing.
     if (report.refused_generation === config.generation) return this.#error.text;
-    return nowMs - this.#error.sinceMs >= instanceErrorSettleMs ? this.#error.text : undefined;
+    const settleMs = config.ha === undefined ? instanceErrorSettleMs : standbyErrorSettleMs;
+    return nowMs - this.#error.sinceMs >= settleMs ? this.#error.text : undefined;
+  }
+
+  /** The step has time for a copy, but nothing was copied for as long as any other step may take. */
+  overdue(config: InstanceConfig, nowMs: number): string | undefined {
+    if (config.ha === undefined) return undefined;
+    const observedAtMs = this.#last?.observed_at_ms ?? 0;
+    const copies = this.#last?.postgres_state === "creating replica";
+    if (this.#copied === undefined || (copies && this.#copied.observedAtMs !== observedAtMs)) {
+      this.#copied = { observedAtMs, seenMs: nowMs };
+    }
+    return nowMs - this.#copied.seenMs < stepTimeoutMs ? undefined : this.text(config);
   }
 
   text(config: InstanceConfig): string {
     const report = this.#last;
     if (!report) return `the keeper of ${config.instance_id} has not reported`;
     const error = report.error === undefined ? "" : `: ${report.error}`;
+    const place =
+      config.ha === undefined
+        ? ""
+        : ` as ${report.role}, ${report.replication_state ?? "not streaming"}`;
     return (
       `the keeper of ${config.instance_id} reports ${report.postgres_state} ` +
-      `at generation ${report.applied_generation} of ${config.generation}${error}`
+      `at generation ${report.applied_generation} of ${config.generation}${place}${error}`
     );
   }
 }

@@ -10,6 +10,7 @@ import {
 } from "../plan/resource.ts";
 import { deleteDatabaseRow, settleDatabase } from "../store/databases.ts";
 import type { StoreDb } from "../store/db.ts";
+import { deleteHaOf, deleteHaOfTheGone } from "../store/ha-nodes.ts";
 import {
   deleteInstances,
   IN_PROGRESS_STATES,
@@ -94,6 +95,7 @@ export function completeStatements(context: RecordContext): readonly Query[] {
   if (!decidesDatabase(plan)) return [task];
   return [
     ...deleteInstances(db, plan.databaseId, "deleting"),
+    ...deleteHaOfTheGone(db, plan.databaseId),
     moveInstances(db, plan, ["creating", "modifying", "failed"], {
       state: "available",
       error: null,
@@ -146,6 +148,7 @@ function decidesDatabase(plan: Plan): boolean {
 function forgetDatabase(db: StoreDb, databaseId: string): readonly Query[] {
   return [
     deleteKeeperRequestsOf(db, databaseId),
+    ...deleteHaOf(db, databaseId),
     ...deleteInstances(db, databaseId),
     deleteResourcesOf(db, databaseId),
     releasePortsOf(db, databaseId),

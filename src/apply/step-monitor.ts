@@ -1,7 +1,8 @@
 // The last step of an instance: what users read about it right after the task must be true.
 import { must } from "../base/assert.ts";
-import { monitorInputs } from "../plan/inputs.ts";
+import { type MonitorInputs, monitorInputs } from "../plan/inputs.ts";
 import { loadInstance, type ObservedInstance } from "../store/instances.ts";
+import { hasItsPlace } from "./instance-config.ts";
 import type { StepHandler } from "./step-deps.ts";
 import { isFresh } from "./step-instance.ts";
 import { waitUntil } from "./wait-until.ts";
@@ -10,7 +11,6 @@ export const monitorStep: StepHandler = {
   async ensure(run, { store, clock }) {
     const id = must(run.step.resource.instanceId, "instance of a monitor");
     const wanted = monitorInputs(run.step.resource);
-    const role = wanted.role === "primary" ? "primary" : "replica";
     let problem: string | undefined = "there is no report";
     await waitUntil({
       clock,
@@ -18,7 +18,7 @@ export const monitorStep: StepHandler = {
       missing: () => `instance ${id} is not as it should be: ${problem}`,
       look: async () => {
         const instance = await loadInstance(store.display, id);
-        problem = problemOf(instance, role, clock.nowMs());
+        problem = problemOf(instance, wanted.role, clock.nowMs());
         if (problem === undefined && instance?.config?.port !== wanted.port) {
           problem = `its port is ${instance?.config?.port}, not ${wanted.port}`;
         }
@@ -31,13 +31,16 @@ export const monitorStep: StepHandler = {
 
 function problemOf(
   instance: ObservedInstance | undefined,
-  role: string,
+  wanted: MonitorInputs["role"],
   nowMs: number,
 ): string | undefined {
   const report = instance?.report;
   if (!report) return "there is no report";
   if (!isFresh(report, nowMs)) return "its last report is old";
   if (report.postgres_state !== "running") return `PostgreSQL is ${report.postgres_state}`;
-  if (report.role !== role) return `its role is ${report.role}, not ${role}`;
-  return undefined;
+  if (wanted === "member") {
+    return hasItsPlace(report) ? undefined : `it is a ${report.role} that does not stream`;
+  }
+  const role = wanted === "primary" ? "primary" : "replica";
+  return report.role === role ? undefined : `its role is ${report.role}, not ${role}`;
 }

@@ -1,11 +1,13 @@
 // Steps that a keeper does over its socket to PostgreSQL: scripts, roles, the database.
 import { must } from "../base/assert.ts";
 import { AppError } from "../base/errors.ts";
+import { stepPollMs } from "../base/limits.ts";
 import { databaseRequest, rolesRequest, scriptRequest } from "../plan/requests.ts";
 import type { Resource } from "../plan/resource.ts";
 import type { DatabaseSpec } from "../spec/database-spec.ts";
 import type { KeeperAnswer, KeeperRequest } from "../spec/instance-config.ts";
 import { loadDatabase } from "../store/databases.ts";
+import { loadTurn, type Turn } from "../store/ha-nodes.ts";
 import { instanceExistsGuard, loadInstance } from "../store/instances.ts";
 import { askKeeper, loadKeeperRequest, withdrawKeeperRequest } from "../store/keeper-requests.ts";
 import type { StepDeps, StepHandler } from "./step-deps.ts";
@@ -25,10 +27,46 @@ function requestStep(
       const { databaseId } = run.plan;
       const database = await loadDatabase(deps.store.db, deps.sealer, databaseId);
       if (!database) throw new AppError("terminal", `database ${databaseId} does not exist`);
-      await askAndWait(run, deps, build(run.step.resource, database.spec));
+      await askPrimary(run, deps, build(run.step.resource, database.spec));
     },
     async remove() {},
   };
+}
+
+/**
+ * Asks the keeper of the step's instance once, however often the step runs, and waits for its answer. In a group
+ * that is the keeper of whoever is primary; when the primary changes meanwhile, the new one is asked the same.
+ */
+async function askPrimary(run: StepRun, deps: StepDeps, payload: KeeperRequest): Promise<void> {
+  const { databaseId } = run.plan;
+  const { nodeName } = run.step.resource;
+  const home = await loadInstance(deps.store.db, instanceOf(run));
+  if (!home?.config?.ha) return askAndWait(run, deps, payload);
+  const node = must(nodeName, "node of a request");
+  for (;;) {
+    const turn = await waitForTurn(run, deps, node);
+    const id = `${run.taskId}:${run.step.id}@${turn.epoch}`;
+    const moved = async () => {
+      const now = await loadTurn(deps.store.display, databaseId, node);
+      return now !== undefined && now.epoch !== turn.epoch;
+    };
+    const answer = await ask(run, deps, { id, instanceId: turn.holder, payload, moved });
+    if (answer === "moved" || answer.not_primary === true) {
+      run.log(`the primary of ${node} changes: asking the next one`, { was: turn.holder });
+      await deps.clock.sleep(stepPollMs, run.signal);
+    } else {
+      return conclude(run, answer);
+    }
+  }
+}
+
+async function waitForTurn(run: StepRun, { store, clock }: StepDeps, node: string): Promise<Turn> {
+  return waitUntil({
+    clock,
+    signal: run.signal,
+    missing: () => `node ${node} has no primary`,
+    look: () => loadTurn(store.display, run.plan.databaseId, node),
+  });
 }
 
 /** Asks the keeper of the step's instance once, however often the step runs, and waits for its answer. */
@@ -37,9 +75,27 @@ export async function askAndWait(
   deps: StepDeps,
   payload: KeeperRequest,
 ): Promise<void> {
-  const { store, clock, ids } = deps;
-  const instanceId = must(run.step.resource.instanceId, "instance of a request");
   const id = `${run.taskId}:${run.step.id}`;
+  const moved = async () => false;
+  const answer = await ask(run, deps, { id, instanceId: instanceOf(run), payload, moved });
+  if (answer !== "moved") conclude(run, answer);
+}
+
+interface Question {
+  readonly id: string;
+  readonly instanceId: string;
+  readonly payload: KeeperRequest;
+  /** Whether the answer would be of no use any more. */
+  readonly moved: () => Promise<boolean>;
+}
+
+async function ask(
+  run: StepRun,
+  deps: StepDeps,
+  question: Question,
+): Promise<KeeperAnswer | "moved"> {
+  const { store, clock, ids } = deps;
+  const { id, instanceId, payload } = question;
   const instance = await loadInstance(store.db, instanceId);
   if (!instance?.config) throw new AppError("terminal", `instance ${instanceId} does not exist`);
   const request = { id, instanceId, generation: instance.config.generation, payload };
@@ -49,7 +105,10 @@ export async function askAndWait(
     statements: [askKeeper(store.db, request, clock.nowMs())],
   });
   if (!outcome.ok) throw new AppError("terminal", `the plan is outdated (${outcome.conflict})`);
-  const answer = await waitForAnswer(run, deps, { id, instanceId });
+  return waitForAnswer(run, deps, question);
+}
+
+function conclude(run: StepRun, answer: KeeperAnswer): void {
   if (!answer.ok) throw new AppError("terminal", answer.detail);
   if (answer.detail !== "") run.log(answer.detail);
 }
@@ -57,22 +116,35 @@ export async function askAndWait(
 async function waitForAnswer(
   run: StepRun,
   deps: StepDeps,
-  request: { readonly id: string; readonly instanceId: string },
-): Promise<KeeperAnswer> {
-  const { store, clock, ids } = deps;
+  { id, instanceId, moved }: Question,
+): Promise<KeeperAnswer | "moved"> {
+  const { store, clock } = deps;
   try {
-    return await waitUntil({
+    const answer = await waitUntil<KeeperAnswer | "moved">({
       clock,
       signal: run.signal,
-      missing: () => `the keeper of ${request.instanceId} has not answered`,
-      look: async () => (await loadKeeperRequest(store.display, request.id))?.answer,
+      missing: () => `the keeper of ${instanceId} has not answered`,
+      look: async () => {
+        const answered = (await loadKeeperRequest(store.display, id))?.answer;
+        return answered ?? ((await moved()) ? "moved" : undefined);
+      },
     });
+    if (answer === "moved") await withdraw(run, deps, id);
+    return answer;
   } catch (error) {
-    await store.commit({
-      opId: ids.uuid(),
-      guards: [run.guard],
-      statements: [withdrawKeeperRequest(store.db, request.id)],
-    });
+    await withdraw(run, deps, id);
     throw error;
   }
+}
+
+async function withdraw(run: StepRun, { store, ids }: StepDeps, id: string): Promise<void> {
+  await store.commit({
+    opId: ids.uuid(),
+    guards: [run.guard],
+    statements: [withdrawKeeperRequest(store.db, id)],
+  });
+}
+
+function instanceOf({ step }: StepRun): string {
+  return must(step.resource.instanceId, "instance of a request");
 }

@@ -113,6 +113,10 @@ export const rqlitedLogBytesMax = 10 * 1024 * 1024;
 export const rqlitedLogCheckMs = 30_000;
 /** Expected time without writes while PostgreSQL restarts with a warm cache: stop, start, ready. A reload has none. */
 export const restartWriteGapMs = 1_500;
+/** Time limit of a step in which a standby may copy all data of its primary. */
+export const copyStepTimeoutMs = 24 * 3_600_000;
+/** How long a standby may report the same error before its step gives up; its primary may be changing meanwhile. */
+export const standbyErrorSettleMs = 60_000;
 /** Time limit of a step that only touches files. */
 export const fileStepTimeoutMs = 60_000;
 /** Time limit of a step that runs a user's script. */

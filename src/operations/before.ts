@@ -6,6 +6,7 @@ import { factsOf } from "../plan/placement.ts";
 import type { StoredResource } from "../plan/resource.ts";
 import type { HostRecord } from "../spec/host.ts";
 import { type DatabaseRecord, loadDatabase } from "../store/databases.ts";
+import { leasedNodes } from "../store/ha-nodes.ts";
 import { listInstances, type ObservedInstance } from "../store/instances.ts";
 import { listResources } from "../store/resources.ts";
 import type { ClusterRuntime, OperationsDeps } from "./deps.ts";
@@ -17,6 +18,8 @@ export interface Before {
   readonly instances: readonly ObservedInstance[];
   readonly stored: readonly StoredResource[];
   readonly observed: ObservedDatabase;
+  /** Nodes with a lease. */
+  readonly leased: ReadonlySet<string>;
 }
 
 /** The database, or not_found. */
@@ -37,12 +40,13 @@ export async function lookAt(
   hosts: readonly HostRecord[],
 ): Promise<Before> {
   const { db } = runtime.store;
-  const [instances, stored] = await Promise.all([
+  const [instances, stored, leased] = await Promise.all([
     listInstances(db, record.id),
     listResources(db, record.id),
+    leasedNodes(db, record.id),
   ]);
   const observed = await observe(deps, runtime, instances, hosts);
-  return { record, instances, stored, observed };
+  return { record, instances, stored, observed, leased };
 }
 
 /** The same as if nothing had ever been on these hosts. */
@@ -55,6 +59,10 @@ export function withoutHosts(before: Before, hostIds: readonly string[]): Before
   const known = (of: ReadonlySet<string>) => new Set([...of].filter((id) => ids.has(id)));
   return {
     record: before.record,
+    // Where nothing is left of a node, its lease is forgotten with its instances.
+    leased: new Set(
+      [...before.leased].filter((node) => instances.some(({ nodeName }) => nodeName === node)),
+    ),
     instances,
     stored: before.stored.filter(stays),
     observed: {

@@ -3,6 +3,7 @@ import type { Plan } from "../plan/resource.ts";
 import { instanceId } from "../spec/ids.ts";
 import type { ResolvedNode } from "../spec/normalise.ts";
 import type { StoreDb } from "../store/db.ts";
+import { deleteHaOfTheGone, deleteMembersOn } from "../store/ha-nodes.ts";
 import { deleteInstancesOn, type ObservedInstance, saveInstance } from "../store/instances.ts";
 import { portFreeGuard, type TakenPort, takePort } from "../store/ports.ts";
 import { deleteResource, listResources } from "../store/resources.ts";
@@ -65,7 +66,11 @@ export async function forgetStatements(
   );
   return [
     ...gone.map((resource) => deleteResource(db, databaseId, resource)),
-    ...hostIds.flatMap((hostId) => deleteInstancesOn(db, databaseId, hostId)),
+    ...hostIds.flatMap((hostId) => [
+      deleteMembersOn(db, databaseId, hostId),
+      ...deleteInstancesOn(db, databaseId, hostId),
+    ]),
+    ...deleteHaOfTheGone(db, databaseId),
   ];
 }
 

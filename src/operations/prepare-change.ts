@@ -134,6 +134,7 @@ function planChange(runtime: ClusterRuntime, planning: Planning): Plan {
     placerOf: (host) => driverOf(runtime, host),
     wasAvailable: before?.record.wasAvailable ?? false,
     stored,
+    leased: before?.leased ?? new Set(),
     parentGeneration: before?.record.generation ?? 0,
     observed: before?.observed ?? nothingObserved,
     forceUpdate,

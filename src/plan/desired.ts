@@ -3,22 +3,29 @@
 import { must } from "../base/assert.ts";
 import type { HostRecord } from "../spec/host.ts";
 import { instanceId } from "../spec/ids.ts";
-import type { DesiredInput, InstanceDraft, Shared } from "./draft.ts";
+import type { DesiredInput, InstanceDraft, LoneDraft, Shared } from "./draft.ts";
+import { groupOf, homeOf } from "./group.ts";
 import { certificateResource, instanceResource, monitorResource } from "./instance-resources.ts";
 import { databaseResource, rolesOf, rolesResource, scriptResource } from "./node-resources.ts";
 import type { InstancePlacement } from "./placement.ts";
 import { type Resource, type ResourceKey, resourceKey } from "./resource.ts";
 
-/** The resources of the database in dependency order: nodes in the order of the spec, the first host of each first. */
+/** The resources of the database in dependency order: nodes in the order of the spec, the home of each first. */
 export function desiredResources(input: DesiredInput): readonly Resource[] {
   const hosts = new Map(input.hosts.map((host) => [host.id, host]));
   const shared = sharedOf(input, hosts);
-  return input.nodes.flatMap((node) =>
-    node.hostIds.flatMap((hostId, index) => {
+  return input.nodes.flatMap((node) => {
+    const lone = node.hostIds.map((hostId) => {
       const host = must(hosts.get(hostId), `host ${hostId}`);
-      return instanceResources(draftOf({ input, shared, node, host, isFirst: index === 0 }));
-    }),
-  );
+      return draftOf({ input, shared, node, host });
+    });
+    const homeId = homeOf(input, node);
+    const group = groupOf(input, lone, homeId);
+    const drafts = lone.map((draft) => ({ ...draft, group, isHome: draft.id === homeId }));
+    return drafts
+      .toSorted((a, b) => Number(b.isHome) - Number(a.isHome))
+      .flatMap((draft) => instanceResources(draft));
+  });
 }
 
 function sharedOf(input: DesiredInput, hosts: ReadonlyMap<string, HostRecord>): Shared {
@@ -38,9 +45,7 @@ function sharedOf(input: DesiredInput, hosts: ReadonlyMap<string, HostRecord>): 
   };
 }
 
-function draftOf(
-  from: Pick<InstanceDraft, "input" | "shared" | "node" | "host" | "isFirst">,
-): InstanceDraft {
+function draftOf(from: Pick<LoneDraft, "input" | "shared" | "node" | "host">): LoneDraft {
   const { input, node, host } = from;
   const version = must(node.postgresVersion, `version of node ${node.name}`);
   const major = Number.parseInt(version, 10);
@@ -59,7 +64,7 @@ function draftOf(
   return { ...from, id, placement, bin: must(bin, `PostgreSQL ${version} on ${host.id}`) };
 }
 
-/** Those of the driver, then what all drivers share, then what belongs to the node and lives on its first host. */
+/** Those of the driver, then what all drivers share, then what belongs to the node, at its home. */
 function instanceResources(draft: InstanceDraft): readonly Resource[] {
   const { input, host, placement } = draft;
   const placer = input.placerOf(host);
@@ -81,7 +86,7 @@ function instanceResources(draft: InstanceDraft): readonly Resource[] {
       dependsOn: [...keeper.dependsOn, resourceKey(certificates)],
     }));
   const instance = instanceResource(draft, layout, keysOf([certificates, ...keepers]));
-  const ofNode = draft.isFirst ? nodeResources(draft, resourceKey(instance)) : [];
+  const ofNode = draft.isHome ? nodeResources(draft, resourceKey(instance)) : [];
   const monitor = monitorResource(draft, instance, keysOf(ofNode));
   return [...directories, certificates, ...keepers, instance, ...ofNode, monitor];
 }

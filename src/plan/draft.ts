@@ -2,7 +2,7 @@
 import type { DatabaseSpec } from "../spec/database-spec.ts";
 import type { HostRecord } from "../spec/host.ts";
 import type { ResolvedNode } from "../spec/normalise.ts";
-import type { RolesInputs } from "./inputs.ts";
+import type { GroupInputs, RolesInputs } from "./inputs.ts";
 import type { InstancePlacement, Placer } from "./placement.ts";
 import type { StoredResource } from "./resource.ts";
 
@@ -29,6 +29,8 @@ export interface DesiredInput {
   readonly wasAvailable: boolean;
   /** What the last plan left; some things, once chosen, stay. */
   readonly stored: readonly StoredResource[];
+  /** Nodes whose primary holds a lease, or held one: they had several instances at some time. */
+  readonly leased: ReadonlySet<string>;
 }
 
 /** What all instances share, looked up once. */
@@ -49,7 +51,13 @@ export interface InstanceDraft {
   readonly node: ResolvedNode;
   readonly host: HostRecord;
   readonly id: string;
-  readonly isFirst: boolean;
+  /** What a node has once is attached to this instance: the one that makes the data of a new node. */
+  readonly isHome: boolean;
   readonly placement: InstancePlacement;
+  /** Absent where the node has one instance and never had more. */
+  readonly group: GroupInputs | undefined;
   readonly bin: HostRecord["installations"][number];
 }
+
+/** The instances of one node before the group that they form is known. */
+export type LoneDraft = Omit<InstanceDraft, "group" | "isHome">;

@@ -94,6 +94,12 @@ function isList(value: Json | undefined): value is readonly Json[] {
   return Array.isArray(value);
 }
 
+/** Whole objects only as far as a line of them says something. */
+const objectCharsMax = 160;
+
 function text(value: Json | undefined): string {
-  return value === undefined ? "(none)" : JSON.stringify(value);
+  if (value === undefined) return "(none)";
+  const written = JSON.stringify(value);
+  const isLong = typeof value === "object" && written.length > objectCharsMax;
+  return isLong ? `${written.slice(0, objectCharsMax - 1)}…` : written;
 }

@@ -20,6 +20,40 @@ export const CertificateInputs = closed({
 });
 export type CertificateInputs = Static<typeof CertificateInputs>;
 
+/** How keepers of a group find each other and what they decide with; InstanceConfig.ha. */
+const GroupInputs = closed({
+  members: Type.Array(
+    closed({
+      instance_id: Type.String(),
+      host_id: Type.String(),
+      addresses: Texts,
+      port: Type.Integer(),
+      rest_port: Type.Integer(),
+      tags: mapOf(Type.Union([Type.Boolean(), Type.Number(), Type.String()])),
+    }),
+  ),
+  initial_primary: Type.String(),
+  settings: closed({
+    profile: oneOf(["default", "fast", "wide"]),
+    ttl_ms: Type.Number(),
+    loop_ms: Type.Number(),
+    retry_ms: Type.Number(),
+    guard_ms: Type.Number(),
+    maximum_lag_bytes: Type.Number(),
+    primary_start_timeout_ms: Type.Number(),
+    primary_stop_timeout_ms: Type.Number(),
+    failsafe: Type.Boolean(),
+    synchronous: closed({
+      mode: oneOf(["off", "on", "quorum", "auto"]),
+      count: Type.Integer(),
+      strict: Type.Boolean(),
+      selection: oneOf(["any", "first"]),
+      degrade_after_ms: Type.Number(),
+    }),
+  }),
+});
+export type GroupInputs = Static<typeof GroupInputs>;
+
 /** database.instance: an InstanceConfig without the two generations, which do not make it a different one. */
 export const InstanceInputs = closed({
   instance_id: Type.String(),
@@ -38,6 +72,8 @@ export const InstanceInputs = closed({
   parameters: mapOf(Type.String()),
   hba: Texts,
   ident: Texts,
+  /** Only where the node has, or had, several instances. */
+  ha: Type.Optional(GroupInputs),
   /** The size that the parameters were computed for; kept while the host's own differs little. */
   tuned_for: closed({ memory_bytes: Type.Number(), cpus: Type.Number() }),
 });
@@ -77,9 +113,9 @@ export const DatabaseInputs = closed({
 });
 export type DatabaseInputs = Static<typeof DatabaseInputs>;
 
-/** monitor.instance: what a fresh report must agree with. */
+/** monitor.instance: what a fresh report must agree with; a member is the primary or a standby that streams. */
 export const MonitorInputs = closed({
-  role: oneOf(["primary", "standby"]),
+  role: oneOf(["primary", "standby", "member"]),
   port: Port,
   rest_port: Port,
 });

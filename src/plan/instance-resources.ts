@@ -1,10 +1,10 @@
 // The resources of one instance that do not depend on the driver: certificates, PostgreSQL itself, its monitor.
-import { must } from "../base/assert.ts";
 import { renderHba } from "../postgres/hba.ts";
 import { renderIdent } from "../postgres/ident.ts";
+import { REPLICATION_TIMEOUT_S } from "../spec/ha-settings.ts";
 import type { HostRecord } from "../spec/host.ts";
 import type { InstanceLayout } from "../spec/instance-config.ts";
-import type { InstanceDraft, PortAllocation } from "./draft.ts";
+import type { InstanceDraft } from "./draft.ts";
 import {
   type CertificateInputs,
   type InstanceInputs,
@@ -12,6 +12,7 @@ import {
   type MonitorInputs,
 } from "./inputs.ts";
 import { instanceParameters } from "./parameters.ts";
+import { portsOf } from "./ports.ts";
 import { type Resource, type ResourceKey, resourceKey } from "./resource.ts";
 
 /** A host that grew or shrank by less than this part keeps the settings that it was given. */
@@ -53,13 +54,15 @@ export function monitorResource(
   ofNode: readonly ResourceKey[],
 ): Resource {
   const { port, rest_port } = instanceInputs(instance);
-  const inputs: MonitorInputs = { role: draft.isFirst ? "primary" : "standby", port, rest_port };
+  const role = draft.group === undefined ? "primary" : "member";
+  const inputs: MonitorInputs = { role, port, rest_port };
   const dependsOn = [resourceKey(instance), ...ofNode];
   return { ...common(draft), kind: "monitor.instance", inputs, dependsOn };
 }
 
 function describe(draft: InstanceDraft, layout: InstanceLayout): InstanceInputs {
-  const { input, node, host, id, bin } = draft;
+  const { input, node, host, id, bin, group } = draft;
+  const { port, rest_port } = portsOf(draft);
   const tuned_for = sizeOf(draft);
   return {
     instance_id: id,
@@ -71,8 +74,8 @@ function describe(draft: InstanceDraft, layout: InstanceLayout): InstanceInputs 
     postgres_major: bin.major,
     bin_dir: bin.bin_dir,
     run: "running",
-    port: portOf(draft, node.port, "postgres"),
-    rest_port: portOf(draft, node.patroniPort, "rest"),
+    port,
+    rest_port,
     listen_addresses: listenAddresses(host),
     connect_addresses: [...host.client_addresses],
     parameters: instanceParameters({
@@ -83,6 +86,9 @@ function describe(draft: InstanceDraft, layout: InstanceLayout): InstanceInputs 
       ordinal: node.ordinal,
       spock: bin.spock_version !== null,
       layout,
+      ...(group === undefined
+        ? {}
+        : { replicationTimeoutS: REPLICATION_TIMEOUT_S[group.settings.profile] }),
       user: node.postgresqlConf,
     }),
     hba: [
@@ -92,6 +98,7 @@ function describe(draft: InstanceDraft, layout: InstanceLayout): InstanceInputs 
       }),
     ],
     ident: [...renderIdent({ systemUsers: systemUsers(host), userLines: node.pgIdentConf })],
+    ...(group === undefined ? {} : { ha: group }),
     tuned_for,
   };
 }
@@ -99,17 +106,6 @@ function describe(draft: InstanceDraft, layout: InstanceLayout): InstanceInputs 
 /** A server that runs PostgreSQL as another user is root; otherwise the keeper adds the one user that there is. */
 function systemUsers(host: HostRecord): readonly string[] {
   return host.postgres_user === null ? [] : ["root", host.postgres_user];
-}
-
-function portOf(
-  draft: InstanceDraft,
-  asked: number | undefined,
-  purpose: PortAllocation["purpose"],
-): number | null {
-  if (asked === undefined) return null;
-  if (asked !== 0) return asked;
-  const given = draft.shared.ports.get(`${draft.id}/${purpose}`);
-  return must(given, `${purpose} port allocated for ${draft.id}`);
 }
 
 /** A machine that is only known by loopback addresses is not opened to the network; every other listens everywhere. */

@@ -15,6 +15,8 @@ export interface ParameterInput {
   /** The installation has Spock. */
   readonly spock: boolean;
   readonly layout: InstanceLayout;
+  /** Seconds of silence after which a replication connection is dead; absent = the node has no standbys. */
+  readonly replicationTimeoutS?: number;
   /** postgresql_conf of database and node, merged. */
   readonly user: Readonly<Record<string, SettingValue>>;
 }
@@ -62,6 +64,7 @@ export function instanceParameters(input: ParameterInput): Readonly<Record<strin
     shared_preload_libraries: input.spock ? "pg_stat_statements,spock" : "pg_stat_statements",
     ...(input.spock ? SPOCK : {}),
     ...tls(input.layout),
+    ...replication(input.replicationTimeoutS),
     log_directory: input.layout.log_dir,
     "snowflake.node": ordinal,
     "lolor.node": ordinal,
@@ -81,6 +84,16 @@ export function renderSetting(value: SettingValue): string {
 /** Without exponent, which the configuration file's reader takes for floating-point settings only. */
 function plainNumber(value: number): string {
   return Number.isInteger(value) ? BigInt(value).toString() : String(value);
+}
+
+/** A crash is the keeper's to answer: only it knows whether this may still be the primary. */
+function replication(timeoutS: number | undefined): Record<string, string> {
+  if (timeoutS === undefined) return {};
+  return {
+    restart_after_crash: "off",
+    wal_receiver_timeout: `${timeoutS}s`,
+    wal_sender_timeout: `${timeoutS}s`,
+  };
 }
 
 function tls(layout: InstanceLayout): Record<string, string> {

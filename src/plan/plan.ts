@@ -5,7 +5,7 @@ import { type Change, diffResources } from "./diff.ts";
 import type { DesiredInput } from "./draft.ts";
 import type { ObservedDatabase } from "./observed.ts";
 import { dependentsFirst, inDependencyOrder, neededFirst } from "./order.ts";
-import { primariesOf, rollout, type Wave } from "./policy.ts";
+import { primariesOf, retreat, rollout, type Wave } from "./policy.ts";
 import { refusals } from "./refusals.ts";
 import {
   type Plan,
@@ -75,8 +75,11 @@ interface Assembly {
 function assemble(input: Assembly): Plan {
   const { removed, needed, observed } = input;
   const waves: OrderedWave[] = input.waves.map((changes) => ({ changes, before: needed }));
+  const primaries = primariesOf(input.stored, observed);
   const before = dependentsFirst(removed.map(({ resource }) => resource));
-  waves.push({ changes: removalWave(removed), before });
+  for (const going of retreat(removed, primaries)) {
+    waves.push({ changes: removalWave(going), before });
+  }
   const steps = numberedSteps(
     waves.filter(({ changes }) => changes.length > 0),
     observed,
@@ -90,6 +93,6 @@ function assemble(input: Assembly): Plan {
     steps,
     restarts: restarting.flatMap(({ resource }) => resource.instanceId ?? []),
     switchovers: [],
-    writeGapMs: writeGaps(restarting, primariesOf(input.stored, observed)),
+    writeGapMs: writeGaps(restarting, primaries),
   };
 }

@@ -16,7 +16,8 @@ export interface RolloutInput {
 
 /**
  * Waves in their order: for each existing node its standbys one by one, its primary, then its new instances; after
- * all of them the new nodes together. Removals are none of its business.
+ * all of them the new nodes together, their homes before the standbys that copy them. Removals are none of its
+ * business.
  */
 export function rollout(input: RolloutInput): readonly Wave[] {
   const existing = existingInstances(input);
@@ -36,7 +37,38 @@ export function rollout(input: RolloutInput): readonly Wave[] {
     for (const id of ordered) waves.push(instances.get(id) ?? []);
     waves.push(changes.filter((change) => !existing.has(instanceOf(change))));
   }
-  return [...waves, newNodes].filter((wave) => wave.length > 0);
+  return [...waves, ...homesFirst(newNodes)].filter((wave) => wave.length > 0);
+}
+
+function homesFirst(changes: readonly Change[]): readonly Wave[] {
+  const homes = new Set(
+    changes.flatMap(({ resource }) =>
+      resource.kind === "database.roles" ? [resource.instanceId] : [],
+    ),
+  );
+  const isHome = ({ resource }: Change) => homes.has(resource.instanceId);
+  return [changes.filter(isHome), changes.filter((change) => !isHome(change))];
+}
+
+/**
+ * Removals in their order: where several instances of a node go, its primary last, so that no standby takes over
+ * from it on the way.
+ */
+export function retreat(
+  removed: readonly Change[],
+  primaries: ReadonlyMap<string, string>,
+): readonly Wave[] {
+  const leaving = Map.groupBy(
+    removed.filter(({ resource }) => resource.kind === "database.instance"),
+    nodeOf,
+  );
+  const last = new Set(
+    [...leaving].flatMap(([node, instances]) =>
+      instances.length > 1 ? (primaries.get(node) ?? []) : [],
+    ),
+  );
+  const isLast = (change: Change) => last.has(instanceOf(change));
+  return [removed.filter((change) => !isLast(change)), removed.filter(isLast)];
 }
 
 /** The primary of each node: the one that was seen, otherwise the one that the node was created on. */

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import {
   type Circumstances,
   emptyDatabase,
+  groupsIn,
   host,
   type ModelDatabase,
   planInput,
@@ -138,7 +139,9 @@ function applyPart(database: ModelDatabase, plan: Plan, change: SomeChange): Mod
     if (left !== undefined) stored = [...stored, left];
   }
   const wasAvailable = database.wasAvailable || failing === undefined;
-  return { ...database, stored: reread(stored), generation: plan.generation, wasAvailable };
+  const leased = new Set([...database.leased, ...groupsIn(stored)]);
+  const { generation } = plan;
+  return { ...database, stored: reread(stored), generation, wasAvailable, leased };
 }
 
 /** As the store gives it back: through JSON, in the order of the keys. */

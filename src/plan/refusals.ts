@@ -11,9 +11,13 @@ export function refusals(input: DesiredInput): readonly Diagnostic[] {
   return [...lostNodes(input), ...wrongParameters(input)];
 }
 
-/** A node in use whose instances would all be replaced by empty ones. */
-function lostNodes({ databaseId, nodes, stored }: DesiredInput): Diagnostic[] {
-  const existing = Map.groupBy(instancesInUse(stored), ({ nodeName }) => nodeName ?? "");
+/** A node in use, or one that has a primary already, whose instances would all be replaced by empty ones. */
+function lostNodes({ databaseId, nodes, stored, leased }: DesiredInput): Diagnostic[] {
+  const holding = stored.filter(
+    ({ kind, nodeName }) => kind === "database.instance" && leased.has(nodeName ?? ""),
+  );
+  const known = new Map([...instancesInUse(stored), ...holding].map((one) => [one.id, one]));
+  const existing = Map.groupBy(known.values(), ({ nodeName }) => nodeName ?? "");
   return nodes.flatMap((node, index) => {
     const before = existing.get(node.name) ?? [];
     const kept = new Set<string>(node.hostIds.map((id) => instanceId(databaseId, node.name, id)));

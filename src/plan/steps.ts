@@ -1,6 +1,12 @@
 // Turns waves of changes into numbered steps that say which steps they wait for.
-import { fileStepTimeoutMs, scriptStepTimeoutMs, stepTimeoutMs } from "../base/limits.ts";
+import {
+  copyStepTimeoutMs,
+  fileStepTimeoutMs,
+  scriptStepTimeoutMs,
+  stepTimeoutMs,
+} from "../base/limits.ts";
 import type { Change } from "./diff.ts";
+import { instanceInputs } from "./inputs.ts";
 import type { ObservedDatabase } from "./observed.ts";
 import { inDependencyOrder } from "./order.ts";
 import type { Wave } from "./policy.ts";
@@ -66,6 +72,14 @@ export function removalWave(removed: readonly Change[]): Wave {
   return inDependencyOrder(sorted).toReversed();
 }
 
+/** A member of a group that is new, or is not as it should be, may have to copy all data of its primary. */
+function copiesData({ action, resource }: Pick<Step, "action" | "resource">): boolean {
+  const changes = action === "create" || action === "update" || action === "start";
+  return (
+    changes && resource.kind === "database.instance" && instanceInputs(resource).ha !== undefined
+  );
+}
+
 /** One step of a change. */
 export function stepOf(
   change: Pick<Step, "action" | "resource" | "reason" | "changes">,
@@ -73,6 +87,6 @@ export function stepOf(
 ): Step {
   const { action, resource, reason, changes } = change;
   const { id, after, restarts } = place;
-  const timeoutMs = TIMEOUT_MS[resource.kind];
+  const timeoutMs = copiesData(change) ? copyStepTimeoutMs : TIMEOUT_MS[resource.kind];
   return { id, action, resource, reason, changes, after, restarts, timeoutMs };
 }

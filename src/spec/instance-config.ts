@@ -99,6 +99,10 @@ export interface InstanceReport {
   readonly timeline?: number;
   /** e.g. "0/3000060" */
   readonly lsn?: string;
+  /** Of a standby: "streaming", or what else it does to get the primary's changes. */
+  readonly replication_state?: string;
+  readonly receive_lsn?: string;
+  readonly replay_lsn?: string;
   readonly postmaster_start_time?: string;
   readonly pending_restart: boolean;
   /** Settings that wait for a restart. */
@@ -150,4 +154,6 @@ export type KeeperRequest =
 export interface KeeperAnswer {
   readonly ok: boolean;
   readonly detail: string;
+  /** Nothing was done, because another instance is the primary: whoever is can be asked the same. */
+  readonly not_primary?: boolean;
 }

@@ -172,6 +172,48 @@ describe("update", () => {
   });
 });
 
+describe("standbys", () => {
+  const three = [...hosts, host("host-3")];
+  const withHosts = (...host_ids: string[]): DatabaseSpec => ({
+    ...shopSpec,
+    nodes: [{ name: "n1", host_ids }],
+  });
+  const group = created(withHosts("host-1", "host-2", "host-3"), three);
+
+  test("create with two", () => {
+    const empty = emptyDatabase(three);
+    const spec = withHosts("host-1", "host-2", "host-3");
+    golden("create-with-standbys", planned(empty, spec), empty);
+    expect(planned(group, spec).steps).toEqual([]);
+    expect(planned(group, withHosts("host-3", "host-1", "host-2")).restarts).toEqual([]);
+  });
+
+  test("add one to a node that had none", () => {
+    const lone = created(shopSpec, three);
+    golden("update-add-standby", planned(lone, withHosts("host-1", "host-2")), lone);
+  });
+
+  test("remove one, and the last one", () => {
+    const two = withHosts("host-1", "host-2");
+    const plan = planned(group, two);
+    golden("update-remove-standby", plan, group);
+    const left = applied(group, plan);
+    golden("update-remove-last-standby", planned(left, shopSpec), left);
+    expect(planned(left, shopSpec).restarts).toEqual([]);
+  });
+
+  test("delete", () => {
+    const { databaseId, stored, generation } = group;
+    const plan = makeDeletePlan({
+      databaseId,
+      stored,
+      parentGeneration: generation,
+      observed: nothingObserved,
+    });
+    golden("delete-with-standbys", plan, group);
+  });
+});
+
 describe("delete", () => {
   test("everything", () => {
     const shop = created(shopSpec, hosts);

@@ -144,6 +144,11 @@ export class FakeKeepers {
 const PENDING = "pending";
 const FAILURE = "the fake keeper was told to fail";
 
+/** In a group that nobody has a lease of, the one that began is primary. */
+function roleIn({ ha, instance_id }: InstanceConfig): "primary" | "replica" {
+  return ha === undefined || ha.initial_primary === instance_id ? "primary" : "replica";
+}
+
 function renderReport(
   config: InstanceConfig,
   mode: FakeKeeperMode,
@@ -156,7 +161,8 @@ function renderReport(
     incarnation: "fake",
     observed_at_ms: nowMs,
     postgres_state: running ? "running" : "stopped",
-    role: running ? "primary" : "uninitialized",
+    role: running ? roleIn(config) : "uninitialized",
+    ...(running && roleIn(config) === "replica" ? { replication_state: "streaming" } : {}),
     postgres_version: `${config.postgres_major}.0`,
     system_identifier: "7000000000000000001",
     timeline: 1,

@@ -2,6 +2,7 @@
 import { assert } from "../../src/base/assert.ts";
 import { FakeDriver } from "../../src/orchestrator/fake/driver.ts";
 import type { PortAllocation } from "../../src/plan/draft.ts";
+import { instanceInputs } from "../../src/plan/inputs.ts";
 import { nothingObserved, type ObservedDatabase } from "../../src/plan/observed.ts";
 import { afterStep } from "../../src/plan/outcome.ts";
 import { makePlan, type PlanInput } from "../../src/plan/plan.ts";
@@ -82,10 +83,19 @@ export interface ModelDatabase {
   readonly wasAvailable: boolean;
   readonly stored: readonly StoredResource[];
   readonly hosts: readonly HostRecord[];
+  /** Nodes that have a lease. */
+  readonly leased: ReadonlySet<string>;
 }
 
 export function emptyDatabase(hosts: readonly HostRecord[]): ModelDatabase {
-  return { databaseId: "shop", generation: 0, wasAvailable: false, stored: [], hosts };
+  return {
+    databaseId: "shop",
+    generation: 0,
+    wasAvailable: false,
+    stored: [],
+    hosts,
+    leased: new Set(),
+  };
 }
 
 export interface Circumstances {
@@ -98,7 +108,7 @@ export function planInput(
   spec: DatabaseSpec,
   { observed = {}, forceUpdate = false }: Circumstances = {},
 ): PlanInput {
-  const { databaseId, generation, wasAvailable, stored, hosts } = database;
+  const { databaseId, generation, wasAvailable, stored, hosts, leased } = database;
   return {
     kind: generation === 0 ? "create" : "update",
     databaseId,
@@ -110,6 +120,7 @@ export function planInput(
     placerOf: () => driver,
     wasAvailable,
     stored,
+    leased,
     observed: { ...nothingObserved, ...observed },
     forceUpdate,
   };
@@ -129,7 +140,22 @@ export function planned(
 /** The database after all steps of the plan succeeded. */
 export function applied(database: ModelDatabase, plan: Plan): ModelDatabase {
   const stored = plan.steps.reduce(afterStep, database.stored);
-  return { ...database, stored, generation: plan.generation, wasAvailable: true };
+  return {
+    ...database,
+    stored,
+    generation: plan.generation,
+    wasAvailable: true,
+    leased: new Set([...database.leased, ...groupsIn(stored)]),
+  };
+}
+
+/** Nodes with several instances: their keepers have made a lease. */
+export function groupsIn(stored: readonly StoredResource[]): readonly string[] {
+  return stored.flatMap((resource) =>
+    resource.kind === "database.instance" && instanceInputs(resource).ha !== undefined
+      ? [resource.nodeName ?? ""]
+      : [],
+  );
 }
 
 /** A database that was created from the spec. */
