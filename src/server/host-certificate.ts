@@ -3,6 +3,7 @@
 import { X509Certificate } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
+import { isIP } from "node:net";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { hostCertificateValidMs } from "../base/limits.ts";
@@ -90,10 +91,7 @@ function isGood(tls: RqliteTls, deps: HostCertificateDeps): boolean {
       tls.ca.trim() === deps.authority.certificatePem.trim() &&
       certificate.verify(signer.publicKey) &&
       certificate.subject === `CN=${deps.hostId}` &&
-      namesOf(deps).every(
-        (name) =>
-          certificate.checkIP(name) !== undefined || certificate.checkHost(name) !== undefined,
-      ) &&
+      namesOf(deps).every((name) => isFor(certificate, name)) &&
       deps.clock.nowMs() < renewAfter(tls.cert)
     );
   } catch (thrown) {
@@ -101,6 +99,12 @@ function isGood(tls: RqliteTls, deps: HostCertificateDeps): boolean {
     if (thrown instanceof Error) return false;
     throw thrown;
   }
+}
+
+/** Each of the two checks throws when it is given what is for the other. */
+function isFor(certificate: X509Certificate, name: string): boolean {
+  const found = isIP(name) === 0 ? certificate.checkHost(name) : certificate.checkIP(name);
+  return found !== undefined;
 }
 
 async function issue(deps: HostCertificateDeps, files: CertificateFiles): Promise<RqliteTls> {

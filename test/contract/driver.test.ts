@@ -191,6 +191,34 @@ test("a unit that someone edited is put right", async () => {
   expect(await context.executor.get(unit)).toEqual(right);
 });
 
+test("a unit that is removed while it is being put right stays removed", async () => {
+  const bench = await openUnits();
+  const { driver, context } = bench;
+  const [directories, keeper] = made(bench);
+  await driver.ensure(directories, context);
+  await driver.ensure(keeper, context, fileOf(bench));
+  const { executor } = context;
+  const units = async () =>
+    (await executor.list("/etc/systemd/system", context.signal)).filter((name) =>
+      name.includes(keeper.id),
+    );
+  await executor.remove(`/etc/systemd/system/pgherd-keeper-${keeper.id}.service`, context.signal);
+  const put = executor.put.bind(executor);
+  let removed: Promise<void> | undefined;
+  executor.put = async (...file) => {
+    // The removal passes the one who has seen that a unit is missing and is about to write it.
+    removed ??= driver.remove(keeper, context);
+    await removed;
+    await put(...file);
+  };
+  const stop = new AbortController();
+  const supervised = driver.supervise({ ...context, signal: stop.signal }, () => [keeper.id]);
+  while (removed === undefined || (await units()).length > 0) await Bun.sleep(5);
+  stop.abort();
+  await supervised;
+  expect(await units()).toEqual([]);
+});
+
 test("the host decides which driver it has, unless it is told", async () => {
   const plain = new FakeHost("h1", systemClock);
   const booted = new FakeHost("h1", systemClock).program("systemctl", () => ({

@@ -66,6 +66,11 @@ export class UnitsRunner implements KeeperRunner {
 
   async removeAll(wanted: WantedKeeper, context: StepContext): Promise<void> {
     const units = ROLES.map((role) => unitName(role, wanted.instanceId));
+    // First of all: from now on nobody puts the units right.
+    for (const role of ROLES) {
+      const kept = this.#keptCopy(role, wanted.instanceId, context);
+      await context.executor.remove(kept, context.signal);
+    }
     for (const unit of units.toReversed()) {
       if (await isLoaded(context, unit)) await call(context, ["disable", "--now", unit]);
       await context.executor.remove(`${unitDirectory}/${unit}`, context.signal);
@@ -105,37 +110,59 @@ export class UnitsRunner implements KeeperRunner {
 
   async #mend(instanceId: string, context: StepContext): Promise<void> {
     try {
-      const mended: string[] = [];
+      const mended: Role[] = [];
       for (const role of ROLES) {
-        const unit = unitName(role, instanceId);
         const kept = await readText(context, this.#keptCopy(role, instanceId, context));
-        if (kept === undefined || kept === (await readText(context, `${unitDirectory}/${unit}`))) {
-          continue;
-        }
-        await context.executor.put(`${unitDirectory}/${unit}`, kept, unitFile(context));
-        mended.push(unit);
+        const target = unitFile(role, instanceId);
+        if (kept === undefined || kept === (await readText(context, target))) continue;
+        await context.executor.put(target, kept, unitMode(context));
+        mended.push(role);
       }
       if (mended.length === 0) return;
+      const units = mended.map((role) => unitName(role, instanceId));
       await call(context, ["daemon-reload"]);
-      await call(context, ["enable", ...mended]);
-      context.log("units were changed by someone else and are put right", { units: mended });
+      await call(context, ["enable", ...units]);
+      if (await this.#takeBack(mended, instanceId, context)) return;
+      context.log("units were changed by someone else and are put right", { units });
     } catch (error) {
       if (context.signal.aborted) throw error;
       context.log("cannot look after units", { instanceId, error: messageOf(error) });
     }
   }
 
+  /**
+   * A removal may have come between the look at a unit and its writing. It takes the copy away first and the unit
+   * later: while the copy is there, whatever was written will be removed; without it, that is for us to do.
+   */
+  async #takeBack(
+    roles: readonly Role[],
+    instanceId: string,
+    context: StepContext,
+  ): Promise<boolean> {
+    let taken = false;
+    for (const role of roles) {
+      const kept = this.#keptCopy(role, instanceId, context);
+      if ((await readText(context, kept)) !== undefined) continue;
+      // Of a unit that is gone already, this removes what was left by enabling it.
+      await systemctl(context, ["disable", unitName(role, instanceId)]);
+      await context.executor.remove(unitFile(role, instanceId), context.signal);
+      taken = true;
+    }
+    if (taken) await call(context, ["daemon-reload"]);
+    return taken;
+  }
+
   /** Writes a unit that differs; true when it did. A copy beside the keeper file tells later what it should be. */
   async #putUnit(role: Role, wanted: WantedKeeper, context: StepContext): Promise<boolean> {
     const { instanceId, inputs } = wanted;
-    const target = `${unitDirectory}/${unitName(role, instanceId)}`;
+    const target = unitFile(role, instanceId);
     const text = renderUnit(role, { instanceId, inputs, launcher: this.#deps.launcher });
     const kept = this.#keptCopy(role, instanceId, context);
     if ((await readText(context, kept)) !== text) {
       await context.executor.put(kept, text, { mode: 0o600, signal: context.signal });
     }
     if ((await readText(context, target)) === text) return false;
-    await context.executor.put(target, text, unitFile(context));
+    await context.executor.put(target, text, unitMode(context));
     return true;
   }
 
@@ -144,7 +171,11 @@ export class UnitsRunner implements KeeperRunner {
   }
 }
 
-function unitFile(context: Reader) {
+function unitFile(role: Role, instanceId: string): string {
+  return `${unitDirectory}/${unitName(role, instanceId)}`;
+}
+
+function unitMode(context: Reader) {
   return { mode: 0o644, signal: context.signal };
 }
 
