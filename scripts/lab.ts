@@ -10,7 +10,7 @@ const HOSTS_MAX = 9;
 /** Builds the image and the box, and comes back into it. */
 async function outside(count: number): Promise<number> {
   const run = join(here, "../test/lab/run.sh");
-  const child = Bun.spawn([run, "--play", String(count)], {
+  const child = Bun.spawn([run, "--script", import.meta.path, "inside", String(count)], {
     stdio: ["inherit", "inherit", "inherit"],
   });
   return child.exited;

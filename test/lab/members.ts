@@ -66,13 +66,19 @@ export class LabMember {
   }
 
   /** One request; `seconds` is how long it took. A connection that fails has status 0. */
-  async api(method: string, path: string, body?: unknown, timeoutMs = 60_000): Promise<Body> {
+  async api(
+    method: string,
+    path: string,
+    body?: unknown,
+    timeoutMs = 60_000,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Body> {
     const startMs = performance.now();
     const seconds = () => (performance.now() - startMs) / 1_000;
     try {
       const response = await fetch(`${this.url}${path}`, {
         method,
-        headers: { "content-type": "application/json" },
+        headers: { "content-type": "application/json", ...headers },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         signal: AbortSignal.timeout(timeoutMs),
       });
@@ -182,12 +188,13 @@ export async function query(
   databaseId: string,
   text: string,
   through = member,
+  database = "shop",
 ): Promise<string> {
   const { instances } = await through.api("GET", `/v1/databases/${databaseId}`);
   const here = instances.find((instance: Body) => instance.host_id === member.host.name);
   const { addresses, port } = here.connection_info;
   const { stdout } = await member.host.exec(
-    ["psql", "-XAtc", text, `postgresql://admin@${addresses[0]}:${port}/shop`],
+    ["psql", "-XAtc", text, `postgresql://admin@${addresses[0]}:${port}/${database}`],
     { env: { PGPASSWORD: "s3cret-pass", PGCONNECT_TIMEOUT: "5" } },
   );
   return stdout.trim();

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the lab's tests in a box: run.sh [bun test arguments]. Builds the image first when it is not there.
-# run.sh --play N opens a shell beside a cluster of N hosts (see scripts/lab.ts).
+# run.sh --script FILE [arguments] runs a script in a box instead, for as long as it takes.
 # run.sh --can prints "yes", or why this machine cannot host a lab.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
@@ -22,5 +22,5 @@ clean() {
   find /sys/fs/cgroup -depth -type d -path "*/lab-${PGHERD_LAB_DIRECTORY##*pgherd-lab-}-*" -exec rmdir {} \; 2>/dev/null || true
 }
 trap clean EXIT
-if [ "${1:-}" = --play ]; then "$here/box.sh" bun "$here/../../scripts/lab.ts" inside "$2"; exit; fi
+if [ "${1:-}" = --script ]; then shift; "$here/box.sh" bun "$@"; exit; fi
 timeout -s KILL "${PGHERD_LAB_SECONDS:-900}" "$here/box.sh" bun test "${@:-$here}"
