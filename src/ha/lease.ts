@@ -105,6 +105,12 @@ export interface EpochRow {
   readonly lost: string | null;
 }
 
+/** A row of ha_epochs as it is read back. */
+export interface PastEpoch extends EpochRow {
+  /** Wall clock, for people. */
+  readonly at_ms: number;
+}
+
 /** What the holder changes together with a renewal; absent fields stay. */
 export interface LeaseChange {
   readonly phase?: "promoting" | "gated" | "open" | "draining";

@@ -1,7 +1,7 @@
 // The lease of a node and what belongs to it: one row that changes by compare-and-set, the rows of the members, the
 // history of epochs, and what users asked for. Only reads and writes; what to write is decided in src/ha.
 import type { Clock } from "../base/clock.ts";
-import type { EpochRow, LeaseRow, LeaseWrite } from "../ha/lease.ts";
+import type { LeaseRow, LeaseWrite, PastEpoch } from "../ha/lease.ts";
 import type { HaIntent, MemberStatus } from "../ha/state.ts";
 import { type CasOptions, type CasOutcome, compareAndSet } from "./compare-and-set.ts";
 import {
@@ -16,10 +16,12 @@ import {
 } from "./ha-rows.ts";
 import type { Rqlite } from "./rqlite.ts";
 import type { Query, QueryResult } from "./statement.ts";
+import { StoreError } from "./store-error.ts";
 
 export type { CasOptions, CasOutcome } from "./compare-and-set.ts";
 
-export type IntentState = HaIntent["state"] | "done" | "failed" | "canceled";
+const INTENT_STATES = ["pending", "running", "done", "failed", "canceled"] as const;
+export type IntentState = (typeof INTENT_STATES)[number];
 
 /** Everything of a node that its keepers decide from, as of one moment. */
 export interface GroupRows {
@@ -27,6 +29,16 @@ export interface GroupRows {
   readonly members: readonly MemberStatus[];
   /** Those that are open, oldest first. */
   readonly intents: readonly HaIntent[];
+}
+
+/** An intent to be recorded. Times are wall-clock. */
+export interface NewIntent extends Omit<HaIntent, "state"> {
+  readonly created_at_ms: number;
+}
+
+export interface SettledIntent {
+  readonly state: IntentState;
+  readonly answer: string | null;
 }
 
 export interface ReadOptions {
@@ -44,11 +56,15 @@ export interface LeaseWriteOptions extends CasOptions {
 export interface LeaseStore {
   load(options: ReadOptions): Promise<GroupRows>;
   /** Oldest first. */
-  loadEpochs(options: ReadOptions): Promise<readonly EpochRow[]>;
+  loadEpochs(options: ReadOptions): Promise<readonly PastEpoch[]>;
   /** Applies a change if the row still is as it was seen; `news` wakes those who wait for a change. */
   write(write: LeaseWrite, options: LeaseWriteOptions): Promise<CasOutcome<LeaseRow>>;
   /** Replaces the member's row; `news` wakes those who wait for a change. */
   saveMember(status: MemberStatus, news: boolean, atMs: number, o: ReadOptions): Promise<void>;
+  /** Records a new intent; false when the node is changing its primary already and this one would too. */
+  openIntent(intent: NewIntent, options: ReadOptions): Promise<boolean>;
+  /** What became of an intent; undefined when it does not exist. */
+  loadIntent(id: string, options: ReadOptions): Promise<SettledIntent | undefined>;
   /** Moves an open intent on; one that is closed stays as it is. */
   settleIntent(
     id: string,
@@ -115,6 +131,22 @@ export function createLeaseStore(deps: LeaseStoreDeps, node: NodeKey): LeaseStor
       const upsert = upsertMember(node, status, atMs);
       await change(news ? [upsert, BUMP] : [upsert], options);
     },
+    async openIntent(intent, options) {
+      try {
+        await change([insertIntent(node, intent), BUMP], options);
+        return true;
+      } catch (error) {
+        if (error instanceof StoreError && error.reason === "constraint") return false;
+        throw error;
+      }
+    },
+    async loadIntent(id, options) {
+      const query = { sql: "SELECT state, answer FROM ha_intents WHERE id = ?", params: [id] };
+      const [result] = await read([query], options);
+      const [state, answer] = result?.rows[0] ?? [];
+      const known = INTENT_STATES.find((each) => each === state);
+      return known && { state: known, answer: typeof answer === "string" ? answer : null };
+    },
     async settleIntent(id, { state, answer }, atMs, options) {
       const open = state === "pending" || state === "running";
       const update = {
@@ -159,6 +191,26 @@ function selectIntents({ databaseId, nodeName }: NodeKey): Query {
            WHERE database_id = ? AND node_name = ? AND state IN ('pending', 'running')
            ORDER BY created_at_ms, id`,
     params: [databaseId, nodeName],
+  };
+}
+
+/** The same intent recorded twice stays one; another change of the primary is refused by the table. */
+function insertIntent(node: NodeKey, intent: NewIntent): Query {
+  const { kind, ...payload } = intent.payload;
+  return {
+    sql: `INSERT INTO ha_intents (id, database_id, node_name, kind, payload, state,
+                                  not_before_ms, expires_at_ms, created_at_ms)
+          VALUES (?, ?, ?, ?, ?, 'pending', ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+    params: [
+      intent.id,
+      node.databaseId,
+      node.nodeName,
+      kind,
+      JSON.stringify(payload),
+      intent.not_before_ms,
+      intent.expires_at_ms,
+      intent.created_at_ms,
+    ],
   };
 }
 

@@ -5,6 +5,7 @@ import {
   LEASE_PHASES,
   type LeaseRow,
   type LeaseVersion,
+  type PastEpoch,
 } from "../ha/lease.ts";
 import type { Param, Query } from "./statement.ts";
 import { StoreError } from "./store-error.ts";
@@ -118,7 +119,7 @@ const EPOCH =
 
 export function selectEpochs({ databaseId, nodeName }: Node): Query {
   return {
-    sql: `SELECT ${EPOCH} FROM ha_epochs WHERE database_id = ? AND node_name = ? ORDER BY epoch`,
+    sql: `SELECT ${EPOCH}, at_ms FROM ha_epochs WHERE database_id = ? AND node_name = ? ORDER BY epoch`,
     params: [databaseId, nodeName],
   };
 }
@@ -173,8 +174,8 @@ export function completeEpoch(written: Written, epoch: number, fork: Fork): Quer
   };
 }
 
-export function epochOf(values: readonly unknown[]): EpochRow {
-  const [epoch, instance, incarnation, timeline, from, lsn, reason, lost] = values;
+export function epochOf(values: readonly unknown[]): PastEpoch {
+  const [epoch, instance, incarnation, timeline, from, lsn, reason, lost, at] = values;
   return {
     epoch: Number(epoch),
     instance_id: String(instance),
@@ -184,6 +185,7 @@ export function epochOf(values: readonly unknown[]): EpochRow {
     switch_lsn: textOrNull(lsn),
     reason: String(reason),
     lost: textOrNull(lost),
+    at_ms: Number(at),
   };
 }
 

@@ -193,6 +193,7 @@ export function leaseContract(name: string, given: StoreOfTables): void {
           switch_lsn: null,
           reason: "created",
           lost: null,
+          at_ms: options.atMs,
         },
         {
           epoch: 2,
@@ -202,6 +203,7 @@ export function leaseContract(name: string, given: StoreOfTables): void {
           ...fork,
           reason: "expired",
           lost: "0/10 bytes",
+          at_ms: options.atMs,
         },
       ]);
     });
@@ -236,6 +238,26 @@ export function leaseContract(name: string, given: StoreOfTables): void {
       await store.saveMember({ ...status, instance_id: "gone" }, true, 2, once);
       const { members } = await store.load(once);
       expect(members).toEqual([{ ...status, beat: 2 }]);
+    });
+
+    test("one change of the primary is open at a time; the same intent twice is one", async () => {
+      const switchover = (id: string) => ({
+        id,
+        payload: { kind: "switchover", from: "a", to: null } as const,
+        not_before_ms: 70,
+        expires_at_ms: null,
+        created_at_ms: 60,
+      });
+      expect(await store.openIntent(switchover("s1"), once)).toBe(true);
+      expect(await store.openIntent(switchover("s1"), once)).toBe(true);
+      expect(await store.openIntent(switchover("s2"), once)).toBe(false);
+      const { created_at_ms: _, ...first } = switchover("s1");
+      expect((await store.load(once)).intents).toEqual([{ ...first, state: "pending" }]);
+      expect(await store.loadIntent("s1", once)).toEqual({ state: "pending", answer: null });
+      await store.settleIntent("s1", { state: "done", answer: "b leads" }, 80, once);
+      expect(await store.loadIntent("s1", once)).toEqual({ state: "done", answer: "b leads" });
+      expect(await store.openIntent(switchover("s2"), once)).toBe(true);
+      expect(await store.loadIntent("s9", once)).toBeUndefined();
     });
 
     test("open intents are read oldest first, and settle once", async () => {
