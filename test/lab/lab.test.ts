@@ -56,6 +56,27 @@ if (image && directory) {
     expect(await reaches(three, two)).toBe(true);
   });
 
+  test("one kind of traffic is cut, and a host from this machine alone", async () => {
+    const read = ["timeout", "2", "bash", "-c", `head -c 3 < /dev/tcp/${two.address}/22`];
+    const greeted = async (from: LabHost | undefined): Promise<boolean> => {
+      const answer = from ? from.exec(read, { check: false }) : run(read, { check: false });
+      return (await answer).stdout === "SSH";
+    };
+    const greetedAgain = (from?: LabHost) => eventually("the greeting of two", () => greeted(from));
+    await greetedAgain(one);
+    await lab.cutPorts(two, one, [22]);
+    expect(await greeted(one)).toBe(false);
+    await greetedAgain(three);
+    expect(await reaches(one, two)).toBe(true);
+    await lab.heal();
+    await greetedAgain(one);
+    await lab.cut(lab.outside, two);
+    expect(await greeted(undefined)).toBe(false);
+    expect(await reaches(one, two)).toBe(true);
+    await lab.heal();
+    await greetedAgain();
+  });
+
   test("a pulled cable is seen by the host", async () => {
     await lab.pull(one);
     expect((await one.exec(["ip", "link", "show", "eth0"])).stdout).toContain("NO-CARRIER");

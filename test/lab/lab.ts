@@ -3,7 +3,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type HostOptions, LabHost } from "./host.ts";
-import { type Line, Switch } from "./switch.ts";
+import { type Addressed, type Line, Switch } from "./switch.ts";
 
 export { eventually } from "./command.ts";
 export { LabHost } from "./host.ts";
@@ -46,14 +46,24 @@ export class Lab {
     return host;
   }
 
+  /** This machine, from which tests reach the hosts. */
+  get outside(): Addressed {
+    return { name: "outside", address: `${this.subnet}.1` };
+  }
+
   /** Drops what `from` sends to `to`; the other direction stays. */
-  cutOneWay(from: LabHost, to: LabHost): Promise<void> {
+  cutOneWay(from: Addressed, to: Addressed): Promise<void> {
     return this.#switch.cutOneWay(from, to);
   }
 
-  async cut(a: LabHost, b: LabHost): Promise<void> {
+  async cut(a: Addressed, b: Addressed): Promise<void> {
     await this.cutOneWay(a, b);
     await this.cutOneWay(b, a);
+  }
+
+  /** Cuts TCP of these ports between two hosts, whichever of them listens; the rest stays. */
+  cutPorts(a: Addressed, b: Addressed, ports: readonly number[]): Promise<void> {
+    return this.#switch.cutPorts(a, b, ports);
   }
 
   /** Cuts these hosts off from all others; among themselves, and from this machine, they are reached. */

@@ -10,7 +10,8 @@ export interface Line {
   readonly lossPercent?: number;
 }
 
-interface Addressed {
+/** Something with a place at the switch. */
+export interface Addressed {
   readonly name: string;
   readonly address: string;
 }
@@ -47,8 +48,11 @@ export class Switch {
     await this.#exec(["nft", "-f", "-"], {
       stdin: `table bridge lab {
         set cut { type ipv4_addr . ipv4_addr; }
+        set ports { type ipv4_addr . ipv4_addr . inet_service; }
         chain forward { type filter hook forward priority 0; policy accept;
           ip saddr . ip daddr @cut drop
+          ip saddr . ip daddr . tcp dport @ports drop
+          ip saddr . ip daddr . tcp sport @ports drop
           arp saddr ip . arp daddr ip @cut drop
         }
       }\n`,
@@ -68,6 +72,16 @@ export class Switch {
   async cutOneWay(from: Addressed, to: Addressed): Promise<void> {
     const pair = `{ ${from.address} . ${to.address} }`;
     await this.#exec(["nft", "add", "element", "bridge", "lab", "cut", pair]);
+  }
+
+  /** Drops what `from` and `to` say to each other's TCP ports of these numbers. */
+  async cutPorts(from: Addressed, to: Addressed, ports: readonly number[]): Promise<void> {
+    const elements = ports.flatMap((port) => [
+      `${from.address} . ${to.address} . ${port}`,
+      `${to.address} . ${from.address} . ${port}`,
+    ]);
+    const set = `{ ${elements.join(", ")} }`;
+    await this.#exec(["nft", "add", "element", "bridge", "lab", "ports", set]);
   }
 
   /** Pulls the cable: the host sees that its line is dead, and nobody reaches it, this machine included. */
@@ -106,7 +120,8 @@ export class Switch {
 
   /** Ends every cut and every slow, lossy, narrow or dead line. */
   async heal(): Promise<void> {
-    await this.#exec(["nft", "flush", "set", "bridge", "lab", "cut"]);
+    for (const set of ["cut", "ports"])
+      await this.#exec(["nft", "flush", "set", "bridge", "lab", set]);
     if (this.#rules) await this.#exec(["iptables", "-F", "FORWARD"]);
     this.#rules = false;
     for (const { child } of this.#queues.splice(0)) {

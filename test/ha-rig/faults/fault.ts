@@ -1,0 +1,97 @@
+// Faults as values: they print, are drawn from a seed, and mean the same for every system.
+import type { Mode, ProcessKind } from "../system.ts";
+
+/** Which host is meant, decided at the moment of the fault. */
+export type Role = "primary" | "sync-standby" | "standby" | "store-leader";
+
+/** What a partition separates; `others` are all hosts but the one named, `clients` the rig itself. */
+export type Links =
+  /** The host from all others. */
+  | "alone"
+  /** The host's traffic with the store of the others, and nothing else. */
+  | "store"
+  /** The host's replication traffic with the others, and nothing else. */
+  | "replication"
+  /** Both other hosts keep in touch with it, but it cannot send to them. */
+  | "send"
+  /** It cannot hear the others, but they hear it. */
+  | "receive"
+  /** The host and one other; the third reaches both. */
+  | "one-link"
+  /** Clients from the host; the hosts among themselves are well. */
+  | "clients";
+
+export type Fault =
+  | { readonly kind: "kill"; readonly what: readonly ProcessKind[]; readonly on: Role }
+  | {
+      readonly kind: "stop";
+      readonly what: readonly ProcessKind[];
+      readonly on: Role;
+      readonly forMs: number;
+    }
+  | { readonly kind: "freeze"; readonly on: Role; readonly forMs: number }
+  | { readonly kind: "power-off"; readonly on: readonly Role[] | "all"; readonly forMs: number }
+  | { readonly kind: "reboot"; readonly on: Role }
+  | {
+      readonly kind: "partition";
+      readonly links: Links;
+      readonly on: Role;
+      readonly forMs: number;
+    }
+  | {
+      readonly kind: "store-down";
+      readonly members: "leader" | "majority" | "all";
+      readonly how: "kill" | "stop";
+      readonly forMs: number;
+    }
+  | {
+      readonly kind: "slow-link";
+      readonly on: Role;
+      readonly delayMs: number;
+      readonly forMs: number;
+    }
+  | { readonly kind: "disk-full"; readonly on: Role; readonly forMs: number }
+  | { readonly kind: "switchover" }
+  | { readonly kind: "clean-stop"; readonly forMs: number };
+
+/** One line for people and for repeating. */
+export function describe(fault: Fault): string {
+  const seconds = "forMs" in fault ? ` for ${fault.forMs / 1_000} s` : "";
+  switch (fault.kind) {
+    case "kill":
+      return `kill -9 ${fault.what.join("+")} of ${fault.on}`;
+    case "stop":
+      return `SIGSTOP ${fault.what.join("+")} of ${fault.on}${seconds}`;
+    case "freeze":
+      return `freeze host of ${fault.on}${seconds}`;
+    case "power-off":
+      return `power off ${fault.on === "all" ? "all hosts" : fault.on.join(" and ")}${seconds}`;
+    case "reboot":
+      return `reboot host of ${fault.on}`;
+    case "partition":
+      return `partition ${fault.on}: ${fault.links}${seconds}`;
+    case "store-down":
+      return `store ${fault.members} ${fault.how === "kill" ? "killed" : "stopped"}${seconds}`;
+    case "slow-link":
+      return `slow link of ${fault.on} (${fault.delayMs} ms)${seconds}`;
+    case "disk-full":
+      return `disk full on ${fault.on}${seconds}`;
+    case "switchover":
+      return "switchover";
+    case "clean-stop":
+      return `clean stop of primary${seconds}`;
+  }
+}
+
+/** What a run may show after a fault; everything that is not said here is a defect. */
+export interface Expectation {
+  /** Acknowledged rows may be lost (asynchronous replication and a failover). */
+  readonly mayLose: boolean;
+  /** Time in which a node may go on acknowledging after another has begun. */
+  readonly overlapMaxMs: number;
+}
+
+/** In every synchronous mode nothing acknowledged may be lost; two nodes must never acknowledge. */
+export function expectation(mode: Mode): Expectation {
+  return { mayLose: mode === "async", overlapMaxMs: 0 };
+}
