@@ -1,7 +1,7 @@
 // What a decision asks of the keeper: a *goal*, the level that its one-instance rules work towards, and at most one
 // *action*, which is done once. Both are data. The keeper performs every kind of both (Performer below), so a new one
 // does not compile before it can be performed.
-import type { Ending, LeaseChange, LeaseRow, LeaseVersion, Taking } from "./lease.ts";
+import type { Beginning, Ending, LeaseChange, LeaseRow, LeaseVersion, Taking } from "./lease.ts";
 import type { SyncSetting } from "./quorum.ts";
 import type { FailsafeQuestion, MemberState } from "./state.ts";
 
@@ -29,8 +29,8 @@ export type RunGoal =
 /** What is done once. Each may be cut anywhere and ordered again. */
 export type HaAction =
   | { readonly kind: "none" }
-  /** Insert the first row of the node. */
-  | { readonly kind: "create_lease" }
+  /** Insert the first row of the node: created() of lease.ts. */
+  | { readonly kind: "create_lease"; readonly beginning: Beginning }
   /** Take the lease that ended at `row`: acquired() of lease.ts. Refuse failsafe questions until its fate is known. */
   | { readonly kind: "acquire"; readonly row: LeaseRow; readonly taking: Taking }
   /** Go on holding the lease after a restart of the keeper: adopted(). */

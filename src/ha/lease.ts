@@ -83,10 +83,12 @@ export interface LeaseWrite {
 
 export type HistoryWrite =
   | { readonly kind: "append"; readonly row: EpochRow }
-  | ({ readonly kind: "complete"; readonly epoch: number } & Fork);
+  /** Fill `from_timeline` and `switch_lsn` of the rows with these timelines where they are null. */
+  | { readonly kind: "complete"; readonly forks: readonly Fork[] };
 
 /** Where a timeline left its predecessor. */
 export interface Fork {
+  readonly timeline: number;
   readonly from_timeline: number;
   readonly switch_lsn: string;
 }
@@ -118,8 +120,8 @@ export interface LeaseChange {
   readonly members?: readonly string[];
   readonly checkpoint_done?: true;
   readonly system_identifier?: string;
-  /** Where this epoch's timeline left its predecessor; completes the row of ha_epochs. */
-  readonly fork?: Fork;
+  /** Where this epoch's timeline and those before it left their predecessors; completes ha_epochs. */
+  readonly forks?: readonly Fork[];
 }
 
 /** Who writes. */
@@ -139,8 +141,17 @@ export function sameVersion(a: LeaseVersion, b: LeaseVersion): boolean {
   return a.epoch === b.epoch && a.seq === b.seq && a.nonce === b.nonce;
 }
 
+/** What the first row of a node says beside who writes it. */
+export interface Beginning {
+  readonly members: readonly string[];
+  readonly sync: SyncRecord;
+  /** Of data that is there already; null = it will be made, on timeline 1. */
+  readonly data: { readonly timeline: number; readonly systemIdentifier: string } | null;
+}
+
 /** The first row of a node, written by its initial primary only. */
-export function created(writer: Writer, members: readonly string[], sync: SyncRecord): LeaseWrite {
+export function created(writer: Writer, { members, sync, data }: Beginning): LeaseWrite {
+  const timeline = data?.timeline ?? 1;
   const row: LeaseRow = {
     epoch: 1,
     seq: 0,
@@ -149,9 +160,9 @@ export function created(writer: Writer, members: readonly string[], sync: SyncRe
     incarnation: writer.incarnation,
     ttl_ms: promiseMs(writer.settings),
     phase: "acquiring",
-    timeline: 1,
-    next_timeline: 2,
-    system_identifier: null,
+    timeline,
+    next_timeline: timeline + 1,
+    system_identifier: data?.systemIdentifier ?? null,
     members: [...members].sort(),
     sync,
     optime: null,
@@ -167,7 +178,7 @@ export function renewed(
   writer: Writer,
   { optime, change = {} }: { optime?: string; change?: LeaseChange },
 ): LeaseWrite {
-  const { fork, ...columns } = change;
+  const { forks, ...columns } = change;
   const next: LeaseRow = {
     ...row,
     ...columns,
@@ -176,9 +187,7 @@ export function renewed(
     ttl_ms: promiseMs(writer.settings),
     optime: optime ?? row.optime,
   };
-  const history: HistoryWrite | null = fork
-    ? { kind: "complete", epoch: row.epoch, ...fork }
-    : null;
+  const history: HistoryWrite | null = forks?.length ? { kind: "complete", forks } : null;
   return { kind: "renew", expected: versionOf(row), row: next, history };
 }
 
@@ -193,8 +202,8 @@ export function adopted(row: LeaseRow, writer: Writer): LeaseWrite {
 export interface Taking {
   /** Of the data it has. */
   readonly timeline: number;
-  /** It runs as primary already and goes on without a promotion, on its own timeline. */
-  readonly runs: boolean;
+  /** It was the last primary, has that data, and goes on without a promotion, on its own timeline. */
+  readonly resumes: boolean;
   readonly sync: SyncRecord;
   readonly reason: string;
   readonly lost: string | null;
@@ -202,7 +211,9 @@ export interface Taking {
 
 /** The row after `self` took it, in a new epoch with a timeline of its own. */
 export function acquired(row: LeaseRow, writer: Writer, taking: Taking): LeaseWrite {
-  const timeline = taking.runs ? taking.timeline : Math.max(row.next_timeline, taking.timeline + 1);
+  const timeline = taking.resumes
+    ? taking.timeline
+    : Math.max(row.next_timeline, taking.timeline + 1);
   const next: LeaseRow = {
     ...row,
     epoch: row.epoch + 1,
@@ -215,7 +226,7 @@ export function acquired(row: LeaseRow, writer: Writer, taking: Taking): LeaseWr
     timeline,
     next_timeline: Math.max(row.next_timeline, timeline + 1),
     sync: taking.sync,
-    checkpoint_done: taking.runs && row.checkpoint_done,
+    checkpoint_done: taking.resumes && row.checkpoint_done,
     ending: null,
   };
   const history = appended(next, taking.reason, taking.lost);

@@ -1,5 +1,6 @@
 // What a member's keeper sees of its own PostgreSQL at one moment. Everything here is a fact of this host: read from
 // processes, files and the server, never from the store. Times are milliseconds of the boot clock.
+import type { Fork } from "./lease.ts";
 import type { SyncSetting } from "./quorum.ts";
 import type { Vote } from "./state.ts";
 
@@ -15,8 +16,8 @@ export interface LocalView {
   readonly attempts: Attempts;
   /** low: an instance with more room is the better primary. full: PostgreSQL cannot write. stalled: writing hangs. */
   readonly disk: "ok" | "low" | "full" | "stalled";
-  /** The host is going down, or the service manager asked the keeper to end PostgreSQL. */
-  readonly leaving: boolean;
+  /** Since when the host is going down or the service manager wants PostgreSQL to end; null = it is not. */
+  readonly leavingSinceMs: number | null;
 }
 
 export type DataView =
@@ -80,6 +81,8 @@ export interface StandbyView {
   readonly streaming: boolean;
   /** Since when there is no WAL receiver although there is an upstream; null = there is one. */
   readonly silentSinceMs: number | null;
+  /** Why it can never catch up from any member, such as a segment that is gone; null = it can. */
+  readonly stranded: string | null;
   readonly replayPaused: boolean;
   /** pg_promote() was called and has not come to an end. */
   readonly promotingSinceMs: number | null;
@@ -90,8 +93,8 @@ export interface PrimaryView {
   readonly sinceMs: number;
   readonly timeline: number;
   readonly flushed: bigint;
-  /** Where this timeline left its predecessor, from its history file; null for timeline 1. */
-  readonly fork: { readonly timeline: number; readonly lsn: bigint } | null;
+  /** From the history file of this timeline: where it and every one before it left its predecessor. */
+  readonly forks: readonly Fork[];
   /** End of recovery at the last start, or the position of the promotion: what the gate waits for. */
   readonly gateLsn: bigint;
   /** Users may connect. */
@@ -100,6 +103,8 @@ export interface PrimaryView {
   readonly checkpointDone: boolean;
   readonly sync: SyncView;
   readonly standbys: readonly AttachedStandby[];
+  /** Members that were attached since the start or are in the setting, and are not streaming now: since when. */
+  readonly missing: readonly { readonly instance: string; readonly sinceMs: number }[];
 }
 
 /** synchronous_standby_names as the running server has it. */
