@@ -5,7 +5,7 @@ import type { LeaseRow, LeaseWrite, PastEpoch } from "../ha/lease.ts";
 import type { HaIntent, MemberStatus } from "../ha/state.ts";
 import { type CasOptions, type CasOutcome, compareAndSet } from "./compare-and-set.ts";
 import {
-  completeEpoch,
+  completeTimeline,
   epochOf,
   insertEpoch,
   insertLease,
@@ -164,12 +164,9 @@ function statementsOf(node: NodeKey, write: LeaseWrite, atMs: number): readonly 
   const lease = expected === null ? insertLease(node, row) : updateLease(node, expected, row);
   if (!history) return [lease];
   const written = { ...node, nonce: row.nonce };
-  return [
-    lease,
-    history.kind === "append"
-      ? insertEpoch(written, history.row, atMs)
-      : completeEpoch(written, history.epoch, history),
-  ];
+  return history.kind === "append"
+    ? [lease, insertEpoch(written, history.row, atMs)]
+    : [lease, ...history.forks.map((fork) => completeTimeline(written, fork))];
 }
 
 function firstLease(result: QueryResult | undefined): LeaseRow | undefined {

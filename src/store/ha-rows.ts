@@ -152,13 +152,13 @@ export function insertEpoch(written: Written, epoch: EpochRow, atMs: number): Qu
   };
 }
 
-/** Adds where the epoch's timeline begins, if the lease was written by the same request. What is known stays. */
-export function completeEpoch(written: Written, epoch: number, fork: Fork): Query {
+/** Adds where a timeline begins, if the lease was written by the same request. What is known stays. */
+export function completeTimeline(written: Written, fork: Fork): Query {
   const { databaseId, nodeName, nonce } = written;
   return {
     sql: `UPDATE ha_epochs SET from_timeline = COALESCE(from_timeline, ?),
                                switch_lsn = COALESCE(switch_lsn, ?)
-           WHERE database_id = ? AND node_name = ? AND epoch = ?
+           WHERE database_id = ? AND node_name = ? AND timeline = ?
              AND EXISTS (SELECT 1 FROM ha_leases
                           WHERE database_id = ? AND node_name = ? AND nonce = ?)`,
     params: [
@@ -166,7 +166,7 @@ export function completeEpoch(written: Written, epoch: number, fork: Fork): Quer
       fork.switch_lsn,
       databaseId,
       nodeName,
-      epoch,
+      fork.timeline,
       databaseId,
       nodeName,
       nonce,

@@ -34,7 +34,7 @@ const settings: HaSettings = {
   synchronous: { mode: "off", count: 1, strict: false, selection: "any", degrade_after_ms: 0 },
 };
 const sync: SyncRecord = { version: 0, mode: "off", voters: [], quorum: 1, count: 0 };
-const standby: Taking = { timeline: 1, runs: false, sync, reason: "expired", lost: null };
+const standby: Taking = { timeline: 1, resumes: false, sync, reason: "expired", lost: null };
 const { signal } = new AbortController();
 const once = { signal, timeoutMs: 2_000 };
 const options = { ...once, deadlineMs: 4_000, atMs: 7, news: true };
@@ -63,7 +63,7 @@ export function leaseContract(name: string, given: StoreOfTables): void {
     const outcome = async (write: LeaseWrite) => (await store.write(write, options)).kind;
     const lease = async () => (await store.load(once)).lease;
     async function make(members = ["a", "b", "c"]): Promise<LeaseRow> {
-      const first = created(writer("a"), members, sync);
+      const first = created(writer("a"), { members, sync, data: null });
       expect(await outcome(first)).toBe("done");
       return first.row;
     }
@@ -115,7 +115,7 @@ export function leaseContract(name: string, given: StoreOfTables): void {
 
     test("a node is made once, and nobody else's row is touched", async () => {
       const first = await make();
-      const again = created(writer("b"), ["b"], sync);
+      const again = created(writer("b"), { members: ["b"], sync, data: null });
       expect(await store.write(again, options)).toEqual({ kind: "lost", found: first });
       const other = createLeaseStore({ rqlite, clock: systemClock }, { ...node, nodeName: "n2" });
       expect((await other.load(once)).lease).toBeUndefined();
@@ -177,10 +177,11 @@ export function leaseContract(name: string, given: StoreOfTables): void {
       const taken = acquired(first, writer("b"), { ...standby, lost: "0/10 bytes" });
       await store.write(taken, options);
       const fork = { from_timeline: 1, switch_lsn: "0/5000000" };
-      const completed = renewed(taken.row, writer("b"), { change: { phase: "open", fork } });
+      const forks = [{ timeline: 2, ...fork }];
+      const completed = renewed(taken.row, writer("b"), { change: { phase: "open", forks } });
       expect(await outcome(completed)).toBe("done");
       const beaten = renewed(taken.row, writer("b"), {
-        change: { fork: { from_timeline: 9, switch_lsn: "9/9" } },
+        change: { forks: [{ timeline: 1, from_timeline: 9, switch_lsn: "9/9" }] },
       });
       expect(await outcome(beaten)).toBe("lost");
       expect(await store.loadEpochs(once)).toEqual([
