@@ -49,6 +49,8 @@ const PRESENT: Readonly<Record<StepAction, string>> = {
   restart: "restarting",
   stop: "stopping",
   start: "starting",
+  switchover: "switching over",
+  failover: "failing over",
 };
 
 const PAST: Readonly<Record<StepAction, string>> = {
@@ -58,6 +60,8 @@ const PAST: Readonly<Record<StepAction, string>> = {
   restart: "restarted",
   stop: "stopped",
   start: "started",
+  switchover: "switched over",
+  failover: "failed over",
 };
 
 /** "creating resource database.instance::shop-n1-0f3k2m1q": the log line of a step's start. */

@@ -1,7 +1,13 @@
 // Removes rows that nobody will ask for again.
 import type { Clock } from "../base/clock.ts";
 import type { Ids } from "../base/ids.ts";
-import { idempotencyKeptMs, keeperRequestsKeptMs, operationsLogKeptMs } from "../base/limits.ts";
+import {
+  idempotencyKeptMs,
+  intentsKeptMs,
+  keeperRequestsKeptMs,
+  operationsLogKeptMs,
+} from "../base/limits.ts";
+import { pruneIntents } from "../store/ha-intents.ts";
 import { pruneAnswers } from "../store/idempotency.ts";
 import { pruneKeeperRequests } from "../store/keeper-requests.ts";
 import type { Store } from "../store/store.ts";
@@ -20,6 +26,7 @@ export async function prune(
     statements: [
       pruneAnswers(store.db, nowMs - idempotencyKeptMs),
       pruneKeeperRequests(store.db, nowMs - keeperRequestsKeptMs),
+      ...pruneIntents(store.db, { nowMs, forgetBeforeMs: nowMs - intentsKeptMs }),
     ],
   });
   await store.pruneOperations(nowMs - operationsLogKeptMs);

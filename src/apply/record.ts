@@ -56,7 +56,9 @@ export function doneStatements(
   const ready = last && instanceId !== undefined && step.action !== "delete";
   return [
     endStep(db, taskId, step.id, { error: null, atMs }),
-    ...(step.action === "restart" ? [] : [remember(context, step.resource, storedAfter(step))]),
+    ...(step.action === "restart" || !leavesSomething(step)
+      ? []
+      : [remember(context, step.resource, storedAfter(step))]),
     ...(ready && decidesDatabase(plan)
       ? [setInstanceState(db, plan, [instanceId], { state: "available", error: null, atMs })]
       : []),
@@ -124,6 +126,10 @@ export function abortStatements(
     settleDatabase(db, plan.databaseId, plan.generation, { state: "failed", atMs }),
     task,
   ];
+}
+
+function leavesSomething(step: Step): boolean {
+  return step.action === "delete" || storedAfter(step) !== undefined;
 }
 
 /** An instance that could not be restarted, stopped or started is as it was. */

@@ -7,7 +7,7 @@ import type { Resource } from "../plan/resource.ts";
 import type { DatabaseSpec } from "../spec/database-spec.ts";
 import type { KeeperAnswer, KeeperRequest } from "../spec/instance-config.ts";
 import { loadDatabase } from "../store/databases.ts";
-import { loadTurn, type Turn } from "../store/ha-nodes.ts";
+import { loadLease } from "../store/ha-nodes.ts";
 import { instanceExistsGuard, loadInstance } from "../store/instances.ts";
 import { askKeeper, loadKeeperRequest, withdrawKeeperRequest } from "../store/keeper-requests.ts";
 import type { StepDeps, StepHandler } from "./step-deps.ts";
@@ -47,7 +47,7 @@ async function askPrimary(run: StepRun, deps: StepDeps, payload: KeeperRequest):
     const turn = await waitForTurn(run, deps, node);
     const id = `${run.taskId}:${run.step.id}@${turn.epoch}`;
     const moved = async () => {
-      const now = await loadTurn(deps.store.display, databaseId, node);
+      const now = await loadLease(deps.store.display, databaseId, node);
       return now !== undefined && now.epoch !== turn.epoch;
     };
     const answer = await ask(run, deps, { id, instanceId: turn.holder, payload, moved });
@@ -60,12 +60,21 @@ async function askPrimary(run: StepRun, deps: StepDeps, payload: KeeperRequest):
   }
 }
 
-async function waitForTurn(run: StepRun, { store, clock }: StepDeps, node: string): Promise<Turn> {
+async function waitForTurn(
+  run: StepRun,
+  { store, clock }: StepDeps,
+  node: string,
+): Promise<{ readonly holder: string; readonly epoch: number }> {
   return waitUntil({
     clock,
     signal: run.signal,
     missing: () => `node ${node} has no primary`,
-    look: () => loadTurn(store.display, run.plan.databaseId, node),
+    look: async () => {
+      const lease = await loadLease(store.display, run.plan.databaseId, node);
+      return lease && lease.holder !== null
+        ? { holder: lease.holder, epoch: lease.epoch }
+        : undefined;
+    },
   });
 }
 

@@ -5,6 +5,7 @@ import type { ResourceKind } from "../plan/resource.ts";
 import { certificateStep } from "./step-certificates.ts";
 import type { StepDeps, StepHandler } from "./step-deps.ts";
 import { directoryStep, keeperStep } from "./step-driver.ts";
+import { primaryStep } from "./step-handover.ts";
 import { instanceStep, restartInstance, setRunning } from "./step-instance.ts";
 import { monitorStep } from "./step-monitor.ts";
 import { databaseStep, rolesStep, scriptStep } from "./step-request.ts";
@@ -18,6 +19,7 @@ const HANDLERS: Readonly<Record<ResourceKind, StepHandler>> = {
   "database.script": scriptStep,
   "database.roles": rolesStep,
   "database.postgres_database": databaseStep,
+  "database.primary": primaryStep,
   "monitor.instance": monitorStep,
 };
 
@@ -32,6 +34,9 @@ export function createStepRunner(deps: StepDeps): (run: StepRun) => Promise<void
         return handler.ensure(run, deps);
       case "delete":
         return handler.remove(run, deps);
+      case "switchover":
+      case "failover":
+        return primaryStep.ensure(run, deps);
       case "restart":
         checkInstance(run);
         return restartInstance(run, deps);

@@ -113,6 +113,17 @@ export const rqlitedLogBytesMax = 10 * 1024 * 1024;
 export const rqlitedLogCheckMs = 30_000;
 /** Expected time without writes while PostgreSQL restarts with a warm cache: stop, start, ready. A reload has none. */
 export const restartWriteGapMs = 1_500;
+/** Expected time without writes while another instance becomes primary in order. */
+export const switchoverWriteGapMs = 300;
+/** How long keepers may work on a change of primary; less than its step may take. */
+export const handoverTimeoutMs = 240_000;
+/** A change of primary whose time came this long ago is not made any more. */
+export const handoverLateMsMax = 600_000;
+/** Longest pause of a node, and the one that is taken when nothing is said; seconds. */
+export const pauseSecondsMax = 7 * 86_400;
+export const pauseSecondsDefault = 3_600;
+/** How long what users asked of keepers is remembered after it ended. */
+export const intentsKeptMs = 30 * 86_400_000;
 /** Time limit of a step in which a standby may copy all data of its primary. */
 export const copyStepTimeoutMs = 24 * 3_600_000;
 /** How long a standby may report the same error before its step gives up; its primary may be changing meanwhile. */

@@ -1,4 +1,5 @@
 // Routes of the nodes of a database.
+import type { NodePlace } from "../operations/node-operations.ts";
 import { BackupOptions } from "../spec/backup-spec.ts";
 import {
   BackupDatabaseNodeResponse,
@@ -8,6 +9,7 @@ import {
   SwitchoverDatabaseNodeResponse,
 } from "../spec/requests.ts";
 import { type Endpoint, endpoint } from "./endpoint.ts";
+import { identifier } from "./identifiers.ts";
 import { notInThisVersion } from "./not-yet.ts";
 import { Force, NodePath } from "./parameters.ts";
 
@@ -36,7 +38,12 @@ export function nodeEndpoints(): readonly Endpoint[] {
       body: SwitchoverDatabaseNodeRequestBody,
       answers: { 200: SwitchoverDatabaseNodeResponse },
       errors: [400, 404, 409],
-      handle: () => notInThisVersion("a switchover"),
+      description:
+        "Nothing is lost. Without a candidate the standby with the most of the primary's changes is taken. " +
+        "The task ends when the new primary takes writes; one that is scheduled waits, and can be canceled.",
+      async handle({ operations, params, body }) {
+        return { task: await operations.nodes.switchover(nodePlace(params), body) };
+      },
     }),
     endpoint({
       method: "POST",
@@ -48,7 +55,20 @@ export function nodeEndpoints(): readonly Endpoint[] {
       body: FailoverDatabaseNodeRequest2,
       answers: { 200: FailoverDatabaseNodeResponse },
       errors: [400, 404, 409],
-      handle: () => notInThisVersion("a failover"),
+      description:
+        "Works without the primary, and without its host. While the primary is healthy it is refused, unless " +
+        "`skip_validation` says that what the candidate lacks may be lost.",
+      async handle({ operations, params, body }) {
+        return { task: await operations.nodes.failover(nodePlace(params), body) };
+      },
     }),
   ];
+}
+
+/** The node that a path names. */
+export function nodePlace(params: {
+  readonly database_id: string;
+  readonly node_name: string;
+}): NodePlace {
+  return { databaseId: identifier("database_id", params.database_id), nodeName: params.node_name };
 }

@@ -33,6 +33,16 @@ export async function accept(
         "operation_already_in_progress",
         `another task works on database ${databaseId}: wait for it or cancel it`,
       );
+    case "no_handover":
+      throw new OperationError(
+        "operation_already_in_progress",
+        `the primary of this node of ${databaseId} is changing already`,
+      );
+    case "nothing_scheduled":
+      throw new OperationError(
+        "operation_already_in_progress",
+        `a switchover of this node of ${databaseId} is scheduled: cancel its task first`,
+      );
     default:
       return "again";
   }

@@ -1,6 +1,7 @@
 // The operations of a real control plane: one file per verb, put together.
 import { rfc3339 } from "../base/clock.ts";
 import { cancelTask } from "./cancel-task.ts";
+import { createNodeOperations } from "./control-nodes.ts";
 import { createDatabase, planCreate } from "./create-database.ts";
 import { deleteDatabase, planDelete } from "./delete-database.ts";
 import type { OperationsDeps } from "./deps.ts";
@@ -64,6 +65,7 @@ export function createOperations(deps: OperationsDeps): Operations {
       stopInstance(deps, { databaseId, instanceId, force }),
     startInstance: (databaseId, instanceId, force) =>
       startInstance(deps, { databaseId, instanceId, force }),
+    nodes: createNodeOperations(deps),
     listTasks: (scope, entityId, page) => listTasks(deps, { scope, entityId }, page),
     getTask: (scope, entityId, taskId) => getTask(deps, { scope, entityId, taskId }),
     taskLog: (scope, entityId, taskId, page) => taskLog(deps, { scope, entityId, taskId }, page),

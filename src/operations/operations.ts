@@ -24,6 +24,7 @@ import type { Host } from "../spec/host.ts";
 import type { PlanView } from "../spec/plan-view.ts";
 import type { RemoveHostResponse } from "../spec/requests.ts";
 import type { Task, TaskLog, TaskScope } from "../spec/task.ts";
+import type { NodeOperations } from "./node-operations.ts";
 
 export interface TaskPage {
   readonly afterTaskId?: string;
@@ -95,6 +96,8 @@ export interface Operations {
   restartInstance(databaseId: string, instanceId: string, scheduledAt?: string): Promise<Task>;
   stopInstance(databaseId: string, instanceId: string, force: boolean): Promise<Task>;
   startInstance(databaseId: string, instanceId: string, force: boolean): Promise<Task>;
+  /** High availability. */
+  readonly nodes: NodeOperations;
   /** Without scope: all tasks, newest first by default. */
   listTasks(
     scope: TaskScope | undefined,

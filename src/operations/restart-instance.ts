@@ -1,5 +1,4 @@
 // POST …/instances/{id}/restart, now or at a time to come.
-import { parseTimestamp } from "../base/clock.ts";
 import { planRestart } from "../plan/instance-plans.ts";
 import type { Task } from "../spec/task.ts";
 import { instanceExistsGuard } from "../store/instances.ts";
@@ -7,9 +6,9 @@ import { idleDatabaseGuard } from "../store/tasks.ts";
 import { repeatedly } from "./accept.ts";
 import { existingDatabase } from "./before.ts";
 import type { OperationsDeps } from "./deps.ts";
-import { invalidInput } from "./errors.ts";
 import { acceptInstanceTask, checkState, existingInstance } from "./instance-task.ts";
 import { runtimeOf } from "./runtime.ts";
+import { futureTime } from "./scheduled.ts";
 
 export interface RestartRequest {
   readonly databaseId: string;
@@ -28,7 +27,8 @@ export async function restartInstance(
   return repeatedly(async () => {
     const instance = await existingInstance(runtime, databaseId, instanceId);
     checkState(instance, ["available"], deps.clock.nowMs());
-    const notBeforeMs = scheduledAt === undefined ? undefined : timeOf(deps, scheduledAt);
+    const notBeforeMs =
+      scheduledAt === undefined ? undefined : futureTime(deps, "scheduled_at", scheduledAt);
     return acceptInstanceTask(deps, runtime, {
       record: await existingDatabase(runtime, databaseId),
       instance,
@@ -44,16 +44,4 @@ export async function restartInstance(
       }),
     });
   });
-}
-
-function timeOf(deps: OperationsDeps, text: string): number {
-  const atMs = parseTimestamp(text);
-  const message =
-    atMs === undefined
-      ? "must be a time as in RFC 3339"
-      : atMs <= deps.clock.nowMs()
-        ? "must be in the future"
-        : undefined;
-  if (atMs !== undefined && message === undefined) return atMs;
-  throw invalidInput([{ path: "scheduled_at", code: "invalid_time", message: message ?? "" }]);
 }

@@ -17,11 +17,13 @@ import {
 
 const ACTIONS: Readonly<Record<PlanKind, ReadonlySet<StepAction>>> = {
   create: new Set(["create", "update", "delete"]),
-  update: new Set(["create", "update", "delete"]),
+  update: new Set(["create", "update", "delete", "switchover"]),
   delete: new Set(["delete"]),
   restart_instance: new Set(["restart"]),
   stop_instance: new Set(["stop"]),
   start_instance: new Set(["start"]),
+  switchover: new Set(["switchover"]),
+  failover: new Set(["failover"]),
 };
 
 /** Longest that any step may take. */
@@ -116,7 +118,10 @@ function removals(plan: Plan, stored: readonly StoredResource[]): Diagnostic[] {
   return found;
 }
 
-/** 7. Only database.instance steps restart; the plan lists exactly those; a gap is told only where one restarts. */
+/**
+ * 7. Only database.instance steps restart; the plan lists exactly those, and the nodes whose primary changes; a gap is
+ * told only where one of both happens.
+ */
 function restarts(plan: Plan): Diagnostic[] {
   const found: Diagnostic[] = [];
   const restarting = plan.steps.filter((step) => step.restarts);
@@ -129,9 +134,15 @@ function restarts(plan: Plan): Diagnostic[] {
   if (listed !== JSON.stringify(restarting.map(({ resource }) => resource.id))) {
     found.push(concerning("", "restarts", `lists ${listed}`));
   }
-  const nodes = new Set(restarting.map(({ resource }) => resource.nodeName));
+  const moving = plan.steps.filter(({ resource }) => resource.kind === "database.primary");
+  const moved = moving.map(({ resource }) => resource.nodeName);
+  if (JSON.stringify(plan.switchovers) !== JSON.stringify(moved)) {
+    found.push(concerning("", "switchovers", `lists ${plan.switchovers.join(", ")}`));
+  }
+  const nodes = new Set([...restarting, ...moving].map(({ resource }) => resource.nodeName));
   for (const node of Object.keys(plan.writeGapMs)) {
-    if (!nodes.has(node)) found.push(concerning("", "write_gap", `nothing of ${node} restarts`));
+    if (!nodes.has(node))
+      found.push(concerning("", "write_gap", `nothing of ${node} restarts or changes`));
   }
   return found;
 }

@@ -16,6 +16,8 @@ const TITLE: Readonly<Record<PlanKind, string>> = {
   restart_instance: "Restart an instance of",
   stop_instance: "Stop an instance of",
   start_instance: "Start an instance of",
+  switchover: "Change a primary of",
+  failover: "Replace a primary of",
 };
 
 const REASON: Readonly<Record<StepReason, string>> = {

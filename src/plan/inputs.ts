@@ -121,6 +121,19 @@ export const MonitorInputs = closed({
 });
 export type MonitorInputs = Static<typeof MonitorInputs>;
 
+/** database.primary: never stored, since who is primary is no part of a spec. */
+export const PrimaryInputs = closed({
+  /** Who may become it; the best of them does. */
+  candidates: Texts,
+  /** Whatever the candidate lacks: the user agreed to lose it. */
+  any_lag: Type.Boolean(),
+});
+export type PrimaryInputs = Static<typeof PrimaryInputs>;
+
+export function primaryInputs(resource: Resource): PrimaryInputs {
+  return parsed(PrimaryInputs, "database.primary", resource);
+}
+
 export function certificateInputs(resource: Resource): CertificateInputs {
   return parsed(CertificateInputs, "common.postgres_certs", resource);
 }

@@ -3,7 +3,7 @@ import { type Resource, resourceKey, type Step, type StoredResource } from "./re
 
 /** After the step finished; undefined = forget the resource. */
 export function storedAfter(step: Step): StoredResource | undefined {
-  return step.action === "delete" ? undefined : applied(step.resource);
+  return step.action === "delete" || isEvent(step) ? undefined : applied(step.resource);
 }
 
 /** Before the step starts: a creation leaves a trace, so that a crash within it is not mistaken for nothing. */
@@ -26,6 +26,11 @@ export function storedAfterFailure(
     return { ...applied(step.resource), state: "needs_recreate", error };
   }
   return { ...previous, state: "failed", error };
+}
+
+/** Who is primary is nothing that a plan leaves behind. */
+function isEvent({ resource }: Step): boolean {
+  return resource.kind === "database.primary";
 }
 
 /** The resources of a database after one more step; for models and tests. */

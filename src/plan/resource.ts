@@ -10,6 +10,7 @@ export const RESOURCE_KINDS = [
   "database.script",
   "database.roles",
   "database.postgres_database",
+  "database.primary",
   "monitor.instance",
 ] as const;
 export type ResourceKind = (typeof RESOURCE_KINDS)[number];
@@ -37,7 +38,15 @@ export interface StoredResource extends Resource {
   readonly error?: string;
 }
 
-export type StepAction = "create" | "update" | "delete" | "restart" | "stop" | "start";
+export type StepAction =
+  | "create"
+  | "update"
+  | "delete"
+  | "restart"
+  | "stop"
+  | "start"
+  | "switchover"
+  | "failover";
 
 export type StepReason =
   | "does_not_exist"
@@ -77,7 +86,9 @@ export type PlanKind =
   | "delete"
   | "restart_instance"
   | "stop_instance"
-  | "start_instance";
+  | "start_instance"
+  | "switchover"
+  | "failover";
 
 /** Immutable: made from one spec generation, refused when that is no longer current. */
 export interface Plan {

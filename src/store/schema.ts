@@ -9,6 +9,7 @@ import {
   text,
   uniqueIndex,
 } from "drizzle-orm/sqlite-core";
+import type { LeasePhase } from "../ha/lease.ts";
 import type { JoinRole } from "../spec/cluster.ts";
 import type { DatabaseState } from "../spec/database.ts";
 import type { InstanceState } from "../spec/instance.ts";
@@ -251,7 +252,7 @@ export const haLeases = sqliteTable(
     incarnation: text("incarnation").notNull(),
     /** What the holder promises for this lease. */
     ttlMs: integer("ttl_ms").notNull(),
-    phase: text("phase").notNull(),
+    phase: text("phase").$type<LeasePhase>().notNull(),
     /** The timeline that belongs to this epoch. */
     timeline: integer("timeline").notNull(),
     nextTimeline: integer("next_timeline").notNull(),

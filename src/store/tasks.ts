@@ -228,6 +228,31 @@ export function idleDatabaseGuard(db: StoreDb, databaseId: string): Guard {
   };
 }
 
+/** Holds while no task of this type waits for its time to work on the node. */
+export function noScheduledGuard(
+  db: StoreDb,
+  databaseId: string,
+  nodeName: string,
+  type: TaskType,
+): Guard {
+  return {
+    name: "nothing_scheduled",
+    query: db
+      .select({ free: sql`count(*) = 0` })
+      .from(tasks)
+      .where(
+        and(
+          eq(tasks.databaseId, databaseId),
+          eq(tasks.nodeName, nodeName),
+          eq(tasks.type, type),
+          inArray(tasks.status, [...ACTIVE]),
+          sql`json_extract(${tasks.plan}, '$.notBeforeMs') is not null`,
+        ),
+      )
+      .toSQL(),
+  };
+}
+
 /** A step begins, or begins again. */
 export function beginStep(db: StoreDb, taskId: string, stepId: string, atMs: number): Query {
   return db

@@ -324,8 +324,6 @@ describe("what this version does not have", () => {
     ["POST", "/v1/databases/shop/upgrade", { image: "postgres:17" }],
     ["POST", "/v1/databases/shop/restore", restore],
     ["POST", "/v1/databases/shop/nodes/n1/backups", { type: "full" }],
-    ["POST", "/v1/databases/shop/nodes/n1/switchover", {}],
-    ["POST", "/v1/databases/shop/nodes/n1/failover", { skip_validation: true }],
   ])("%s %s is a declared error", async (method, path, body) => {
     const { status, headers, body: answer } = await call(method, path, body);
     expect(status).toBe(400);

@@ -6,12 +6,19 @@ import type { Clock } from "../../src/base/clock.ts";
 import { isAbort } from "../../src/base/errors.ts";
 import type {
   InstanceConfig,
+  InstanceHa,
   InstanceReport,
   KeeperAnswer,
   KeeperRequest,
 } from "../../src/spec/instance-config.ts";
 import type * as schema from "../../src/store/schema.ts";
-import { instanceReports, instances, keeperRequests } from "../../src/store/schema.ts";
+import {
+  haIntents,
+  haLeases,
+  instanceReports,
+  instances,
+  keeperRequests,
+} from "../../src/store/schema.ts";
 import type { Query } from "../../src/store/statement.ts";
 
 /**
@@ -38,6 +45,8 @@ export class FakeKeepers {
   readonly #exists: (instanceId: string) => boolean;
   readonly #modes = new Map<string, FakeKeeperMode>();
   readonly #applied = new Map<string, number>();
+  /** By `<database>/<node>`. */
+  readonly #holders = new Map<string, string | null>();
   #commits = 0;
 
   /** `exists` tells whether the driver runs a keeper of this instance; without it every instance has one. */
@@ -79,9 +88,81 @@ export class FakeKeepers {
       if (config === null || mode === "dead" || !this.#exists(id)) continue;
       // The column is written by the worker only, always from an InstanceConfig.
       const wanted = JSON.parse(config) as InstanceConfig;
+      if (wanted.ha && mode === "healthy") await this.#lead(wanted);
       await this.#report(wanted, mode);
       if (mode !== "stalled") await this.#answer(wanted, mode);
     }
+  }
+
+  /** The lease of a group: the initial primary makes it, and whoever a switchover names takes it. */
+  async #lead({ ha, instance_id, database_id, node_name }: InstanceConfig): Promise<void> {
+    if (!ha) return;
+    const leases = await this.#store.db
+      .select()
+      .from(haLeases)
+      .where(and(eq(haLeases.databaseId, database_id), eq(haLeases.nodeName, node_name)));
+    const [lease] = leases;
+    if (!lease) {
+      if (ha.initial_primary === instance_id) await this.#makeLease(database_id, node_name, ha);
+      return;
+    }
+    this.#holders.set(`${database_id}/${node_name}`, lease.holder);
+    const intents = await this.#store.db
+      .select()
+      .from(haIntents)
+      .where(
+        and(
+          eq(haIntents.databaseId, database_id),
+          eq(haIntents.nodeName, node_name),
+          eq(haIntents.state, PENDING),
+        ),
+      );
+    for (const { id, kind, payload } of intents) {
+      if (kind !== "switchover" && kind !== "failover") continue;
+      const { to } = JSON.parse(payload) as { to: string };
+      if (to !== instance_id) continue;
+      await this.#commit(
+        this.#store.db
+          .update(haLeases)
+          .set({ holder: to, epoch: lease.epoch + 1, phase: "open" })
+          .where(and(eq(haLeases.databaseId, database_id), eq(haLeases.nodeName, node_name)))
+          .toSQL(),
+      );
+      await this.#commit(
+        this.#store.db
+          .update(haIntents)
+          .set({ state: "done", answer: `${to} is primary`, finishedAtMs: this.#clock.nowMs() })
+          .where(eq(haIntents.id, id))
+          .toSQL(),
+      );
+    }
+  }
+
+  async #makeLease(databaseId: string, nodeName: string, ha: InstanceHa): Promise<void> {
+    const sync = { version: 1, mode: "off", voters: [], quorum: 1, count: 0 };
+    const row = {
+      databaseId,
+      nodeName,
+      epoch: 1,
+      seq: 0,
+      nonce: "n",
+      holder: ha.initial_primary,
+      incarnation: "fake",
+      ttlMs: 8_000,
+      phase: "open" as const,
+      timeline: 1,
+      nextTimeline: 2,
+      members: JSON.stringify(ha.members.map(({ instance_id }) => instance_id)),
+      sync: JSON.stringify(sync),
+      optime: "0/3000060",
+      checkpointDone: 1,
+    };
+    await this.#commit(this.#store.db.insert(haLeases).values(row).toSQL());
+  }
+
+  #roleOf({ ha, instance_id, database_id, node_name }: InstanceConfig): "primary" | "replica" {
+    const holder = this.#holders.get(`${database_id}/${node_name}`) ?? ha?.initial_primary;
+    return ha === undefined || holder === instance_id ? "primary" : "replica";
   }
 
   async #report(config: InstanceConfig, mode: FakeKeeperMode): Promise<void> {
@@ -91,6 +172,7 @@ export class FakeKeepers {
       mode,
       this.#applied.get(config.instance_id) ?? 0,
       this.#clock.nowMs(),
+      this.#roleOf(config),
     );
     const row = { report: JSON.stringify(report), updatedAtMs: report.observed_at_ms };
     await this.#commit(
@@ -144,16 +226,12 @@ export class FakeKeepers {
 const PENDING = "pending";
 const FAILURE = "the fake keeper was told to fail";
 
-/** In a group that nobody has a lease of, the one that began is primary. */
-function roleIn({ ha, instance_id }: InstanceConfig): "primary" | "replica" {
-  return ha === undefined || ha.initial_primary === instance_id ? "primary" : "replica";
-}
-
 function renderReport(
   config: InstanceConfig,
   mode: FakeKeeperMode,
   appliedGeneration: number,
   nowMs: number,
+  role: "primary" | "replica",
 ): InstanceReport {
   const running = config.run === "running" && appliedGeneration > 0;
   return {
@@ -161,8 +239,8 @@ function renderReport(
     incarnation: "fake",
     observed_at_ms: nowMs,
     postgres_state: running ? "running" : "stopped",
-    role: running ? roleIn(config) : "uninitialized",
-    ...(running && roleIn(config) === "replica" ? { replication_state: "streaming" } : {}),
+    role: running ? role : "uninitialized",
+    ...(running && role === "replica" ? { replication_state: "streaming" } : {}),
     postgres_version: `${config.postgres_major}.0`,
     system_identifier: "7000000000000000001",
     timeline: 1,

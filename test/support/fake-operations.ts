@@ -22,6 +22,7 @@ import type { Host } from "../../src/spec/host.ts";
 import type { PlanView } from "../../src/spec/plan-view.ts";
 import type { RemoveHostResponse } from "../../src/spec/requests.ts";
 import type { Task, TaskLogEntry, TaskScope, TaskStatus, TaskType } from "../../src/spec/task.ts";
+import { fakeNodes } from "./fake-nodes.ts";
 
 const TOKEN = `PGEDGE-${"a".repeat(64)}-${"b".repeat(32)}`;
 
@@ -39,6 +40,10 @@ export class FakeOperations implements Operations {
   /** Thrown by the next call of a method that reads or writes databases. */
   failure: unknown;
   restored: Uint8Array | undefined;
+  readonly nodes = fakeNodes(async (type, databaseId, instanceId) => {
+    await this.getDatabase(databaseId);
+    return this.#newTask(type, databaseId, instanceId);
+  });
   /** What readiness answers. */
   problems: readonly string[] = [];
 

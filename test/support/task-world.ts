@@ -61,6 +61,7 @@ export class TaskWorld {
   readonly clock = new FakeClock();
   readonly driver = new FakeDriver();
   readonly host: FakeHost;
+  readonly hosts = new Map<string, FakeHost>();
   readonly keepers: FakeKeepers;
   readonly operations: Operations;
   readonly store: Store;
@@ -77,19 +78,14 @@ export class TaskWorld {
     readonly rqlite: Rqlite;
     readonly store: Store;
     readonly authority: Authority;
+    readonly others: readonly string[];
   }) {
     this.clock = parts.clock;
     this.store = parts.store;
     this.#rqlite = parts.rqlite;
     this.#authority = parts.authority;
-    this.host = new LooseHost("host-1", this.clock, { users: ["postgres"] }).program("cat", () => ({
-      stdout: this.listening
-        .map((port, n) => `${n}: 0100007F:${port.toString(16).toUpperCase()} 00000000:0000 0A\n`)
-        .join("")
-        .concat("  sl  local_address\n"),
-    }));
-    for (const major of [15, 17])
-      void this.host.put(`/usr/lib/postgresql/${major}/bin/initdb`, "", { mode: 0o755 });
+    this.host = this.#newHost("host-1");
+    for (const id of parts.others) this.#newHost(id);
     const { keepers } = this.driver.world;
     this.keepers = new FakeKeepers(this.store, this.clock, (id) => keepers.has(id));
     this.#runtime = {
@@ -106,7 +102,7 @@ export class TaskWorld {
       restore: async () => undefined,
       removeNode: async () => undefined,
       driver: (orchestrator) => (orchestrator === "fake" ? this.driver : undefined),
-      executor: (hostId) => (hostId === "host-1" ? this.host : undefined),
+      executor: (hostId) => this.hosts.get(hostId),
     };
     this.deps = {
       clock: this.clock,
@@ -123,16 +119,29 @@ export class TaskWorld {
     this.operations = createOperations(this.deps);
   }
 
-  /** A world with one host, host-1, that runs PostgreSQL 15 and 17, and no worker yet. */
-  static async create(): Promise<TaskWorld> {
+  #newHost(id: string): FakeHost {
+    const made = new LooseHost(id, this.clock, { users: ["postgres"] }).program("cat", () => ({
+      stdout: this.listening
+        .map((port, n) => `${n}: 0100007F:${port.toString(16).toUpperCase()} 00000000:0000 0A\n`)
+        .join("")
+        .concat("  sl  local_address\n"),
+    }));
+    for (const major of [15, 17])
+      void made.put(`/usr/lib/postgresql/${major}/bin/initdb`, "", { mode: 0o755 });
+    this.hosts.set(id, made);
+    return made;
+  }
+
+  /** A world with host-1 and the others, each of which runs PostgreSQL 15 and 17, and no worker yet. */
+  static async create(others: readonly string[] = []): Promise<TaskWorld> {
     const clock = new FakeClock();
     const { rqlite, store } = await memoryStoreParts(clock);
     const authority = await createAuthority("test", clock.nowMs(), seededRng(5));
-    const world = new TaskWorld({ clock, rqlite, store, authority });
+    const world = new TaskWorld({ clock, rqlite, store, authority, others });
     await store.commit({
       opId: "host",
       guards: [],
-      statements: [saveHost(store.db, host("host-1"), clock.nowMs())],
+      statements: ["host-1", ...others].map((id) => saveHost(store.db, host(id), clock.nowMs())),
     });
     return world;
   }
