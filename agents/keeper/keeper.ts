@@ -20,9 +20,9 @@ import {
 } from "./loop.ts";
 import { emptyMemory, type Memory } from "./memory.ts";
 import { postgresState, roleOf, statusIsFresh } from "./report.ts";
-import { RestApi } from "./rest.ts";
-import type { RestCommand } from "./rest-answers.ts";
+import { RestApi, type RestOutcome } from "./rest.ts";
 import type { RestView } from "./rest-json.ts";
+import type { RestCommand } from "./rest-messages.ts";
 import { StoreLink } from "./store-link.ts";
 import { Wake } from "./wake.ts";
 
@@ -151,14 +151,16 @@ export class Keeper {
     };
   }
 
-  async #command(command: RestCommand): Promise<string | undefined> {
+  async #command(command: RestCommand): Promise<RestOutcome | undefined> {
     switch (command.kind) {
       case "reload":
         this.#memory.reloadAsked = true;
         this.#loop.wake();
         return undefined;
-      case "restart":
-        return this.#restart(command.reason);
+      case "restart": {
+        const failed = await this.#restart(command.reason);
+        return failed === undefined ? undefined : { status: 503, body: failed };
+      }
       case "schedule_restart":
         this.#schedule(command.schedule, command.atMs);
         return undefined;
@@ -166,6 +168,8 @@ export class Keeper {
         this.#scheduledRestart?.abort.abort();
         this.#scheduledRestart = undefined;
         return undefined;
+      default:
+        return { status: 503, body: "the instance is alone" };
     }
   }
 

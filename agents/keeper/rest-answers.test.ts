@@ -1,7 +1,8 @@
 // Answers of the REST API in states that are hard to bring about for real.
 import { expect, test } from "bun:test";
-import { answerRest, type RestRequest } from "./rest-answers.ts";
+import { answerRest } from "./rest-answers.ts";
 import type { RestView } from "./rest-json.ts";
+import type { RestRequest } from "./rest-messages.ts";
 
 const primary: RestView = {
   state: "running",

@@ -1,21 +1,26 @@
-// JSON as Patroni writes it: positions are plain integers, also beyond 2^53. Pure.
+// The bodies of Patroni's API, made from one view of the instance. Pure.
+import { formatLsn, maxLsn } from "../../src/postgres/lsn.ts";
 import type { ReplicationConnection } from "../../src/postgres/sql/status.ts";
 import type { InstanceConfig } from "../../src/spec/instance-config.ts";
 import type { PendingSetting } from "./configuration.ts";
 import type { PostgresState, Role } from "./report.ts";
+import {
+  isFailsafe,
+  isPaused,
+  isUnlocked,
+  lagsJson,
+  membersJson,
+  optimeOf,
+  type RestGroup,
+  scheduledSwitchover,
+  settingsJson,
+  syncKind,
+  tagsOf,
+} from "./rest-group.ts";
+import type { RestJson } from "./rest-value.ts";
 
 /** The version of Patroni whose API this is; tools compare it. */
 export const patroniVersion = "4.1.4";
-
-/** A value that JSON can show, or a 64-bit integer. */
-export type RestJson =
-  | string
-  | number
-  | bigint
-  | boolean
-  | null
-  | readonly RestJson[]
-  | { readonly [key: string]: RestJson | undefined };
 
 /** All that the REST API answers from; made from memory when a request comes. */
 export interface RestView {
@@ -49,20 +54,17 @@ export interface RestView {
   readonly cycleAgeMs: number;
   readonly scheduledRestart: { readonly schedule: string } | undefined;
   readonly appliedGeneration: number;
-}
-
-export function toJson(value: RestJson): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === "bigint" ? rawInteger(inner) : inner,
-  );
+  /** Absent for an instance that is alone. */
+  readonly group?: RestGroup;
 }
 
 /** The body of /patroni and of every health check. */
 export function statusJson(view: RestView): RestJson {
-  const { server, systemIdentifier, storeSeenAt } = view;
+  const { server, systemIdentifier, storeSeenAt, group } = view;
   return {
     state: view.state,
     ...(server ? serverJson(view, server) : { role: view.role }),
+    ...(group ? groupJson(view, group) : {}),
     ...(storeSeenAt === undefined ? {} : { dcs_last_seen: storeSeenAt }),
     ...(systemIdentifier === undefined ? {} : { database_system_identifier: systemIdentifier }),
     ...pendingJson(view),
@@ -71,41 +73,75 @@ export function statusJson(view: RestView): RestJson {
   };
 }
 
+function groupJson(view: RestView, group: RestGroup) {
+  const kind = view.role === "replica" ? syncKind(group, view.name) : undefined;
+  const tags = tagsOf(group);
+  return {
+    ...(kind ? { [`${kind}_standby`]: true } : {}),
+    ...(isPaused(group) ? { pause: true } : {}),
+    ...(isUnlocked(group) ? { cluster_unlocked: true } : {}),
+    ...(isFailsafe(group) ? { failsafe_mode_is_active: true } : {}),
+    ...(Object.keys(tags).length === 0 ? {} : { tags: { ...tags } }),
+  };
+}
+
 /** The body of /cluster: the members of this node that this keeper knows. */
 export function clusterJson(view: RestView): RestJson {
-  const { config, server } = view;
+  const { config, server, group } = view;
+  const common = {
+    state: server?.replicationState ?? view.state,
+    ...(server?.timeline === undefined ? {} : { timeline: server.timeline }),
+    ...pendingJson(view),
+    ...(view.scheduledRestart ? { scheduled_restart: view.scheduledRestart } : {}),
+  };
+  if (group) {
+    const leads = group.view.lease?.row?.holder === view.name;
+    const lags = leads ? {} : lagsJson(group, server?.receiveLsn, server?.replayLsn);
+    const scheduled = scheduledSwitchover(group);
+    return {
+      members: membersJson(group, { ...common, ...lags }),
+      ...(isPaused(group) ? { pause: true } : {}),
+      ...(scheduled === undefined ? {} : { scheduled_switchover: scheduled }),
+      scope: view.scope,
+    };
+  }
   const host = config?.connect_addresses[0] ?? config?.listen_addresses[0] ?? "localhost";
   const member = {
     name: view.name,
     role: view.role === "primary" ? "leader" : "replica",
-    state: server?.replicationState ?? view.state,
     api_url: `http://${bracketed(host)}:${config?.rest_port ?? 0}/patroni`,
     host,
     port: config?.port ?? 0,
-    ...(server?.timeline === undefined ? {} : { timeline: server.timeline }),
-    ...pendingJson(view),
-    ...(view.scheduledRestart ? { scheduled_restart: view.scheduledRestart } : {}),
+    ...common,
     ...(view.role === "primary" ? {} : lagJson(server)),
   };
   return { members: [member], scope: view.scope };
 }
 
 /** The body of /config: settings in the shape of Patroni's dynamic configuration. */
-export function configJson(config: InstanceConfig): RestJson {
-  return {
+export function configJson(config: InstanceConfig, group: RestGroup | undefined): RestJson {
+  const alone = {
     ttl: 30,
     loop_wait: 10,
     retry_timeout: 10,
     maximum_lag_on_failover: 1_048_576,
+  };
+  return {
+    ...(group ? settingsJson(group.view.settings, isPaused(group)) : alone),
     postgresql: { parameters: config.parameters, pg_hba: config.hba, pg_ident: config.ident },
   };
 }
 
-/** Bytes between what the standby may have and what it replayed. */
-export function replayLag(server: RestView["server"]): bigint | undefined {
-  if (server?.replayLsn === undefined) return undefined;
-  const lag = (server.receiveLsn ?? server.replayLsn) - server.replayLsn;
-  return lag > 0n ? lag : 0n;
+/** Bytes between what the standby may have, which the leader may have told, and what it replayed or received. */
+export function standbyLag(
+  { server, group }: RestView,
+  position: "replayed" | "received" = "replayed",
+): bigint | undefined {
+  const { replayLsn, receiveLsn } = server ?? {};
+  if (replayLsn === undefined) return undefined;
+  const received = maxLsn(receiveLsn ?? replayLsn, replayLsn);
+  const end = maxLsn(received, (group && optimeOf(group)) ?? 0n);
+  return end - (position === "replayed" ? replayLsn : received);
 }
 
 function serverJson(view: RestView, server: NonNullable<RestView["server"]>) {
@@ -143,22 +179,10 @@ function pendingJson(view: RestView) {
 
 function lagJson(server: RestView["server"]) {
   const lsn = server?.replayLsn;
-  return {
-    lsn: lsn === undefined ? "unknown" : lsnText(lsn),
-    lag: replayLag(server) ?? "unknown",
-  };
-}
-
-function lsnText(lsn: bigint): string {
-  return `${(lsn >> 32n).toString(16)}/${(lsn & 0xffffffffn).toString(16)}`.toUpperCase();
+  if (lsn === undefined) return { lsn: "unknown", lag: "unknown" };
+  return { lsn: formatLsn(lsn), lag: maxLsn(server?.receiveLsn ?? lsn, lsn) - lsn };
 }
 
 function bracketed(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
-}
-
-/** JSON.rawJSON (ECMAScript 2026) is not in the compiler's library yet. */
-function rawInteger(value: bigint): unknown {
-  const raw: unknown = Reflect.get(JSON, "rawJSON");
-  return typeof raw === "function" ? Reflect.apply(raw, JSON, [value.toString()]) : Number(value);
 }

@@ -1,6 +1,15 @@
 // The metrics of Patroni's /metrics, under its names, and a few of our own. Pure.
 import { parseTimestamp } from "../../src/base/clock.ts";
 import { POSTGRES_STATES } from "./report.ts";
+import {
+  holdsLease,
+  isFailsafe,
+  isPaused,
+  isUnlocked,
+  type RestGroup,
+  syncKind,
+  tagsOf,
+} from "./rest-group.ts";
 import { patroniVersion, type RestView } from "./rest-json.ts";
 
 interface Metric {
@@ -76,11 +85,12 @@ function replicaMetrics(view: RestView): readonly Metric[] {
   const { server } = view;
   const replica = view.state === "running" && view.role === "replica";
   const doing = replica ? server?.replicationState : undefined;
+  const kind = replica && view.group ? syncKind(view.group, view.name) : undefined;
   return [
     flag("patroni_standby_leader", "1 on the leader of a standby cluster.", false),
     flag("patroni_replica", "1 on a replica.", replica),
-    flag("patroni_sync_standby", "1 on a synchronous standby.", false),
-    flag("patroni_quorum_standby", "1 on a standby of the quorum.", false),
+    flag("patroni_sync_standby", "1 on a synchronous standby.", kind === "sync"),
+    flag("patroni_quorum_standby", "1 on a standby of the quorum.", kind === "quorum"),
     counter(
       "patroni_xlog_received_location",
       "Position up to which a replica received; 0 elsewhere.",
@@ -107,23 +117,38 @@ function replicaMetrics(view: RestView): readonly Metric[] {
 }
 
 function clusterMetrics(view: RestView): readonly Metric[] {
+  const { group } = view;
+  const failsafe = group?.view.settings.failsafe === true;
+  const unlocked = group !== undefined && isUnlocked(group);
+  const active = group !== undefined && isFailsafe(group);
   return [
-    flag("patroni_cluster_unlocked", "1 while nobody leads.", false),
-    flag("patroni_failsafe_mode_is_active", "1 while failsafe mode is active.", false),
-    flag("patroni_failsafe_mode_enabled", "1 when failsafe mode is configured.", false),
-    flag("patroni_failsafe_member", "1 for members of failsafe mode.", false),
+    flag("patroni_cluster_unlocked", "1 while nobody leads.", unlocked),
+    flag("patroni_failsafe_mode_is_active", "1 while failsafe mode is active.", active),
+    flag("patroni_failsafe_mode_enabled", "1 when failsafe mode is configured.", failsafe),
+    flag("patroni_failsafe_member", "1 for members of failsafe mode.", failsafe),
     gauge(
       "patroni_dcs_last_seen",
       "When the store answered last, seconds since 1970.",
       view.storeSeenAt ?? 0,
     ),
-    flag("patroni_is_paused", "1 while automatic failover is paused.", false),
-    gauge("patroni_failover_priority", "Priority in a failover.", 1),
+    flag(
+      "patroni_is_paused",
+      "1 while automatic failover is paused.",
+      group !== undefined && isPaused(group),
+    ),
+    gauge("patroni_failover_priority", "Priority in a failover.", failoverPriority(group)),
   ];
+}
+
+function failoverPriority(group: RestGroup | undefined): number {
+  const tags = group ? tagsOf(group) : {};
+  if (tags.nofailover === true) return 0;
+  return typeof tags.failover_priority === "number" ? tags.failover_priority : 1;
 }
 
 function ownMetrics(view: RestView): readonly Metric[] {
   return [
+    ...leaseMetrics(view.group),
     gauge(
       "pgherd_keeper_applied_generation",
       "Generation of the configuration in effect.",
@@ -138,6 +163,26 @@ function ownMetrics(view: RestView): readonly Metric[] {
       "pgherd_keeper_cycle_age_seconds",
       "Time since the keeper finished a cycle.",
       (view.cycleAgeMs / 1_000).toFixed(3),
+    ),
+  ];
+}
+
+function leaseMetrics(group: RestGroup | undefined): readonly Metric[] {
+  if (!group) return [];
+  const { own, lease } = group.view;
+  const leftMs = own ? Math.max(0, own.deadlineMs - group.bootMs) : 0;
+  return [
+    flag("pgherd_keeper_holds_lease", "1 while this member holds the lease.", holdsLease(group)),
+    gauge("pgherd_keeper_epoch", "Epoch of the lease as last seen.", lease?.row?.epoch ?? 0),
+    gauge(
+      "pgherd_keeper_deadline_seconds",
+      "Time until PostgreSQL is ended unless the lease is renewed; 0 without the lease.",
+      (leftMs / 1_000).toFixed(3),
+    ),
+    gauge(
+      "pgherd_keeper_lease_age_seconds",
+      "Time since the lease was read.",
+      lease ? ((group.bootMs - lease.readAtMs) / 1_000).toFixed(3) : 0,
     ),
   ];
 }

@@ -5,15 +5,21 @@ import type { Logger } from "../../src/base/log.ts";
 import { systemAddressesOf } from "../../src/postgres/hba.ts";
 import type { InstanceConfig } from "../../src/spec/instance-config.ts";
 import { AddressList } from "./address-list.ts";
-import { answerRest, type RestCommand } from "./rest-answers.ts";
+import { answerRest } from "./rest-answers.ts";
 import type { RestView } from "./rest-json.ts";
+import type { RestCommand } from "./rest-messages.ts";
 
 export interface RestDeps {
   readonly log: Logger;
   readonly view: () => RestView;
   readonly nowMs: () => number;
-  /** Carries a command out. For a restart the text is why it failed, if it did. */
-  readonly command: (command: RestCommand) => Promise<string | undefined>;
+  /** Carries a command out. What came of it, where that is not what the answer says already. */
+  readonly command: (command: RestCommand) => Promise<RestOutcome | undefined>;
+}
+
+export interface RestOutcome {
+  readonly status: number;
+  readonly body: string;
 }
 
 /** Longest request body, bytes. */
@@ -85,8 +91,8 @@ export class RestApi {
     const answer = answerRest({ method, url, body, trusted }, view(), nowMs());
     const headers = { "content-type": answer.contentType };
     if (answer.command) {
-      const failed = await command(answer.command);
-      if (failed !== undefined) return new Response(failed, { status: 503, headers });
+      const outcome = await command(answer.command);
+      if (outcome) return new Response(outcome.body, { status: outcome.status, headers });
     }
     const bare = method === "HEAD" || method === "OPTIONS";
     return bare

@@ -319,3 +319,7 @@ export const relayConnectionsMax = 1_024;
 export const relayUnsentBytesMax = 1024 * 1024;
 /** Between two tries of a guarded write whose fate is not known. */
 export const casPauseMs = 30;
+/** One request of a keeper about its group to the store, when a user waits for it. */
+export const haStoreTimeoutMs = 5_000;
+/** How often a request that waits for a change of the primary looks. */
+export const haRestPollMs = 100;
