@@ -145,6 +145,34 @@ export async function timelinesOf(system: System, host: LabHost): Promise<NodeTi
   return { node: host.name, current, histories };
 }
 
+/** Settings that are not PostgreSQL's defaults; values that name places or hosts left out. */
+export function settingsOf(system: System, host: LabHost): Promise<Map<string, string>> {
+  return ask(system, host, async (session) => {
+    const rows = await session.rows(
+      "SELECT name, setting FROM pg_settings WHERE source IN ('configuration file', 'command line', 'override')",
+    );
+    const named =
+      /_(file|dir|directory|directories|addresses|conninfo|command)$|^(port|cluster_name)/;
+    return new Map(
+      rows.flatMap(({ name, setting }) =>
+        named.test(String(name)) ? [] : [[String(name), String(setting)] as const],
+      ),
+    );
+  });
+}
+
+/** Settings in which two systems differ, in words. */
+export function differingSettings(
+  ours: ReadonlyMap<string, string> | undefined,
+  theirs: ReadonlyMap<string, string> | undefined,
+): string[] {
+  if (!ours || !theirs) return [];
+  const names = [...new Set([...ours.keys(), ...theirs.keys()])].sort();
+  return names
+    .filter((name) => ours.get(name) !== theirs.get(name))
+    .map((name) => `${name} ${ours.get(name) ?? "default"} / ${theirs.get(name) ?? "default"}`);
+}
+
 /** What is left on a node that should not be. */
 export async function leftoversOf(system: System, host: LabHost): Promise<NodeLeftovers> {
   const idle = await ask(system, host, (session) =>

@@ -32,6 +32,11 @@ export class LabMember {
   ): Promise<readonly LabMember[]> {
     const hosts: LabHost[] = [];
     for (const name of names) hosts.push(await lab.host(name, options));
+    return LabMember.startAll(hosts);
+  }
+
+  /** Boots hosts that are plugged in already. */
+  static startAll(hosts: readonly LabHost[]): Promise<readonly LabMember[]> {
     return Promise.all(hosts.map((host) => LabMember.#start(host)));
   }
 

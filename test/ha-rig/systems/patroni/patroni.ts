@@ -1,6 +1,7 @@
 // Patroni with etcd, as Debian packages them, one of each per host: what the product is measured beside.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import type { HostOptions } from "../../../lab/host.ts";
 import { eventually, Lab, type LabHost } from "../../../lab/lab.ts";
 import type { Epoch } from "../../checks/epochs.ts";
 import { type Setup, type System, TIMINGS } from "../../system.ts";
@@ -24,10 +25,15 @@ export class Patroni implements System {
   }
 
   /** `image` is the lab's, with Patroni's layer above it (layer.sh). */
-  static async create(directory: string, image: string, names: readonly string[]): Promise<System> {
+  static async create(
+    directory: string,
+    image: string,
+    names: readonly string[],
+    options: HostOptions,
+  ): Promise<System> {
     const lab = await Lab.up(directory, image);
     const hosts: LabHost[] = [];
-    for (const name of names) hosts.push(await lab.host(name));
+    for (const name of names) hosts.push(await lab.host(name, options));
     return new Patroni(lab, hosts);
   }
 

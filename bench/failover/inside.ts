@@ -1,0 +1,71 @@
+// The measuring part of the benchmark: runs in the lab's box, where hosts can be reached.
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { seededRng } from "../../src/base/rng.ts";
+import { differingSettings, settingsOf } from "../../test/ha-rig/facts.ts";
+import { labDirectory, open, type SystemName } from "../../test/ha-rig/open.ts";
+import { Run } from "../../test/ha-rig/runner.ts";
+import { TIMINGS, type Timings } from "../../test/ha-rig/system.ts";
+import { benchFaults, parseOptions } from "./options.ts";
+import { type Measurement, renderTable } from "./table.ts";
+
+const options = parseOptions(process.argv.slice(2));
+const rng = seededRng(options.seed);
+const measurements: Measurement[] = [];
+const settings = new Map<SystemName, ReadonlyMap<string, string>>();
+const versions = new Map<SystemName, string>();
+const findings: string[] = [];
+const reports = join(import.meta.dir, "../../.cache/reports");
+
+async function runOnce(name: SystemName, timings: Timings, round: number): Promise<void> {
+  const system = await open(name, `${labDirectory()}/${name}-${timings}-${round}`);
+  const run = new Run(system, { mode: options.mode, timings, major: options.major });
+  try {
+    await run.begin();
+    const [host] = system.hosts;
+    if (host) settings.set(name, await settingsOf(system, host));
+    for (let repeat = 0; repeat < options.repeat; repeat++) {
+      const faults = benchFaults(system.detectionMs);
+      for (const key of options.faults) {
+        const fault = faults[key];
+        if (!fault) continue;
+        // Anywhere in the loop of the agent, so that the worst phase is met as often as the best.
+        const phaseMs = rng.int(0, TIMINGS[timings].loop_wait * 1_000);
+        const result = await run.fault(fault, phaseMs);
+        measurements.push({ ...result, system: name, timings, key });
+        console.log(JSON.stringify({ system: name, timings, key, ...result }));
+      }
+    }
+    const { version, findings: found } = await run.finish();
+    versions.set(name, version);
+    for (const { check, message } of found)
+      findings.push(`${name} ${timings}: ${check}: ${message}`);
+  } catch (thrown) {
+    const reason = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+    findings.push(`${name} ${timings}: run ${round} broke off: ${reason}`);
+    for (const host of system.hosts) {
+      mkdirSync(reports, { recursive: true });
+      const file = join(reports, `failover-${name}-${timings}-${round}-${host.name}.log`);
+      writeFileSync(file, host.alive() ? await system.logs(host) : "the host is off\n");
+    }
+  } finally {
+    await system.lab.down();
+  }
+}
+
+for (let round = 0; round < options.rounds; round++) {
+  for (const timings of options.timings) {
+    // Who goes first changes, so that neither has the quieter machine.
+    const order = round % 2 === 0 ? options.systems : options.systems.toReversed();
+    for (const name of order) await runOnce(name, timings, round);
+  }
+}
+mkdirSync(reports, { recursive: true });
+writeFileSync(join(reports, "failover.json"), JSON.stringify({ options, measurements }, null, 1));
+console.log(`\nseed ${options.seed}, mode ${options.mode}`);
+for (const [name, version] of versions) console.log(`${name}: ${version}`);
+for (const timings of options.timings) console.log(`\n${renderTable(measurements, timings)}`);
+const differing = differingSettings(settings.get("pgherd"), settings.get("patroni"));
+if (differing.length > 0) console.log(`\nsettings that differ: ${differing.join("; ")}`);
+if (findings.length > 0) console.log(`\nfindings:\n${findings.join("\n")}`);
+process.exit(0);

@@ -1,0 +1,60 @@
+// What a run of the fault matrix is asked to do.
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { SYSTEMS, type SystemName } from "./open.ts";
+import { MODES, type Mode, TIMINGS, type Timings } from "./system.ts";
+
+export interface MatrixOptions {
+  readonly system: SystemName;
+  readonly modes: readonly Mode[];
+  /** The whole matrix on the first, the core set on the others. */
+  readonly majors: readonly number[];
+  readonly timings: Timings;
+  /** Numbers of faults or groups; empty = all. */
+  readonly only: readonly string[];
+  /** Random faults instead of the list; 0 = the list. */
+  readonly random: number;
+  readonly seed: number;
+  readonly report: string;
+  /** How long a system with these timings may take to notice a lost host. */
+  readonly detectionMs: number;
+}
+
+export const USAGE = `usage: bun scripts/faults.ts [--system pgherd] [--modes async,sync,strict,quorum] [--majors 17,15,16,18]
+  [--timings usual|fastest] [--only F1,F9.2] [--random 200] [--seed 1] [--report FILE]`;
+
+export function parseMatrixOptions(args: readonly string[]): MatrixOptions {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      system: { type: "string", default: "pgherd" },
+      modes: { type: "string", default: MODES.join() },
+      majors: { type: "string", default: "17,15,16,18" },
+      timings: { type: "string", default: "fastest" },
+      only: { type: "string", default: "" },
+      random: { type: "string", default: "0" },
+      seed: { type: "string", default: "1" },
+      report: { type: "string", default: join(import.meta.dir, "../../.cache/reports/faults.md") },
+    },
+  });
+  const timingNames: readonly Timings[] = ["usual", "fastest"];
+  const timings = known(values.timings, timingNames);
+  const { ttl, loop_wait } = TIMINGS[timings];
+  return {
+    system: known(values.system, SYSTEMS),
+    modes: values.modes.split(",").map((mode) => known(mode, MODES)),
+    majors: values.majors.split(",").map(Number),
+    timings,
+    only: values.only.split(",").filter(Boolean),
+    random: Number(values.random),
+    seed: Number(values.seed),
+    report: values.report,
+    detectionMs: (ttl + loop_wait) * 1_000,
+  };
+}
+
+function known<T extends string>(word: string, all: readonly T[]): T {
+  const value = all.find((each) => each === word);
+  if (value === undefined) throw new Error(`"${word}" is none of ${all.join(", ")}`);
+  return value;
+}

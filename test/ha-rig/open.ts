@@ -1,0 +1,78 @@
+// Makes a system under test by its name, and runs scripts in the box where labs live.
+import { join } from "node:path";
+import type { System } from "./system.ts";
+import { Patroni } from "./systems/patroni/patroni.ts";
+import { Pgherd } from "./systems/pgherd.ts";
+
+export const SYSTEMS = ["pgherd", "patroni"] as const;
+export type SystemName = (typeof SYSTEMS)[number];
+
+const here = import.meta.dir;
+const hostNames = ["h1", "h2", "h3"];
+/** Large enough for every run, small enough to be filled in a moment. */
+const disks = { postgresql: "1200m" };
+
+export interface OpenOptions {
+  /** Gives every host a disk of its own for PostgreSQL, in memory, which can be filled. */
+  readonly smallDisks?: boolean;
+}
+
+/** Three hosts that are not booted yet. Only inside the box. */
+export function open(
+  name: SystemName,
+  directory: string,
+  { smallDisks = false }: OpenOptions = {},
+): Promise<System> {
+  const image = environment("PGHERD_LAB_IMAGE");
+  const options = smallDisks ? { disks } : {};
+  switch (name) {
+    case "pgherd":
+      return Pgherd.create(directory, image, hostNames, options);
+    case "patroni":
+      return Patroni.create(
+        directory,
+        `${environment("PGHERD_RIG_LAYER")}:${image}`,
+        hostNames,
+        options,
+      );
+  }
+}
+
+/** Where a lab may put its files. Only inside the box. */
+export function labDirectory(): string {
+  return environment("PGHERD_LAB_DIRECTORY");
+}
+
+/** Runs a script in a box and answers its exit code; builds the image, and Patroni's layer when it is asked for. */
+export async function runInBox(
+  script: string,
+  args: readonly string[],
+  needs: readonly SystemName[],
+): Promise<number> {
+  const layer = needs.includes("patroni") ? await patroniLayer() : "";
+  const child = Bun.spawn([join(here, "../lab/run.sh"), "--script", script, ...args], {
+    stdin: "ignore",
+    stdout: "inherit",
+    stderr: "inherit",
+    env: { ...process.env, PGHERD_RIG_LAYER: layer },
+  });
+  return child.exited;
+}
+
+async function patroniLayer(): Promise<string> {
+  const image = await output([join(here, "../lab/image.sh")]);
+  return output([join(here, "systems/patroni/layer.sh"), image]);
+}
+
+async function output(argv: readonly string[]): Promise<string> {
+  const child = Bun.spawn([...argv], { stdin: "ignore", stdout: "pipe", stderr: "inherit" });
+  const text = await new Response(child.stdout).text();
+  if ((await child.exited) !== 0) throw new Error(`${argv.join(" ")} failed`);
+  return text.trim();
+}
+
+function environment(name: string): string {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} is not set: labs are run by test/lab/run.sh`);
+  return value;
+}
