@@ -2,6 +2,7 @@
 import { renderConf } from "../../src/postgres/conf.ts";
 import { renderLines } from "../../src/postgres/hba.ts";
 import { renderIdent } from "../../src/postgres/ident.ts";
+import { type ReplicationRole, replicationSettings } from "../../src/postgres/recovery.ts";
 import type { InstanceConfig, InstanceLayout } from "../../src/spec/instance-config.ts";
 
 /** Names of the files in the configuration directory. */
@@ -20,13 +21,14 @@ export function portOf(config: InstanceConfig): number {
 }
 
 /**
- * Renders the files. What must be for the keeper to reach PostgreSQL wins over the plan's settings, which were
- * checked before. Throws a terminal AppError for what cannot be written safely.
+ * Renders the files. What must be for the keeper to reach PostgreSQL, and what `role` says of replication, wins over
+ * the plan's settings, which were checked before. Throws a terminal AppError for what cannot be written safely.
  */
 export function renderConfiguration(
   config: InstanceConfig,
   layout: InstanceLayout,
   systemUsers: readonly string[],
+  role?: ReplicationRole,
 ): ConfigurationTexts {
   const planned = Object.fromEntries(
     Object.entries(config.parameters).map(([name, value]) => [name.toLowerCase(), value]),
@@ -34,6 +36,7 @@ export function renderConfiguration(
   const settings = {
     log_directory: layout.log_dir,
     ...planned,
+    ...(role ? replicationSettings(role, planned) : {}),
     hba_file: `${layout.config_dir}/pg_hba.conf`,
     ident_file: `${layout.config_dir}/pg_ident.conf`,
     listen_addresses: config.port === null ? "" : config.listen_addresses.join(","),

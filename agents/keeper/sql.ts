@@ -1,5 +1,5 @@
-// One session with the managed PostgreSQL over its unix socket, as the superuser. Every statement has a
-// deadline; a session that missed one, or lost its connection, is never used again.
+// One session with a PostgreSQL as the superuser: with the managed one over its unix socket, with another member's
+// over TLS. Every statement has a deadline; a session that missed one, or lost its connection, is never used again.
 import { SQL } from "bun";
 import type { Clock } from "../../src/base/clock.ts";
 import { AppError, messageOf } from "../../src/base/errors.ts";
@@ -29,6 +29,17 @@ export interface SqlTarget {
   readonly major: number;
   /** `keeper`: nothing but pg_catalog is searched. `script`: the search path of a user. */
   readonly profile: "keeper" | "script";
+}
+
+/** PostgreSQL of another member of the node. */
+export interface RemoteTarget {
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  /** Major version of the server. */
+  readonly major: number;
+  /** PEM texts; the certificate is the superuser's. */
+  readonly tls: { readonly ca: string; readonly cert: string; readonly key: string };
 }
 
 export interface QueryOptions {
@@ -95,9 +106,38 @@ export async function openSession(
   clock: Clock,
   signal?: AbortSignal,
 ): Promise<SqlSession> {
+  const place = { path: `${target.socketDir}/.s.PGSQL.${target.port}` };
+  return connect(place, target, clock, signal);
+}
+
+/** Connects to another member; its certificate must be one for this host. Throws like `openSession`. */
+export async function openRemoteSession(
+  target: RemoteTarget,
+  clock: Clock,
+  signal?: AbortSignal,
+): Promise<SqlSession> {
+  const { host, port, tls } = target;
+  const place = {
+    hostname: host,
+    port,
+    tls: { ...tls, rejectUnauthorized: true, serverName: host },
+  };
+  return connect(place, { ...target, profile: "keeper" }, clock, signal);
+}
+
+type Place =
+  | { readonly path: string }
+  | { readonly hostname: string; readonly port: number; readonly tls: Bun.TLSOptions };
+
+async function connect(
+  place: Place,
+  target: Pick<SqlTarget, "database" | "major" | "profile">,
+  clock: Clock,
+  signal: AbortSignal | undefined,
+): Promise<SqlSession> {
   const sql = new SQL({
     adapter: "postgres",
-    path: `${target.socketDir}/.s.PGSQL.${target.port}`,
+    ...place,
     username: superuserName,
     database: target.database,
     max: 1,

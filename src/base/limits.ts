@@ -323,3 +323,31 @@ export const casPauseMs = 30;
 export const haStoreTimeoutMs = 5_000;
 /** How often a request that waits for a change of the primary looks. */
 export const haRestPollMs = 100;
+/** Copying a whole PostgreSQL from another member. Ended much earlier when it makes no progress. */
+export const cloneTimeoutMs = 48 * 3_600_000;
+/** A copy or a rewind that says nothing for so long is given up; a checkpoint of the other side comes first. */
+export const cloneStallMs = 600_000;
+/** A copy that a killed keeper left complete is used if it is not older. */
+export const cloneResumeMs = 3_600_000;
+/** Data that was replaced and is kept aside: copies of one instance at most. */
+export const keptDataMax = 2;
+/** Log segments kept of what a rewind takes away, in bytes. */
+export const keptLogBytesMax = 2 * 1024 * 1024 * 1024;
+/** pg_rewind, with its dry run. */
+export const rewindTimeoutMs = 12 * 3_600_000;
+/** Crash recovery of one PostgreSQL without clients. */
+export const recoverAloneTimeoutMs = 3_600_000;
+/** Ending programs that a killed keeper left running. */
+export const strayKillTimeoutMs = 10_000;
+/** From clearing the upstream to the receiver being gone. */
+export const letGoTimeoutMs = 10_000;
+/** How often a promotion is looked at. */
+export const promotePollMs = 20;
+/** The checkpoint after a promotion. */
+export const promotedCheckpointTimeoutMs = 1_800_000;
+/** Bytes of log that are compared to prove that two servers have the same history. */
+export const logTailBytes = 16 * 1024;
+/** Longest history file of a timeline, in bytes. */
+export const historyFileBytesMax = 1024 * 1024;
+/** One look at a health probe's file: write and fsync. */
+export const diskProbeTimeoutMs = 5_000;

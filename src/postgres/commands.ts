@@ -74,3 +74,29 @@ export function parseConfigComplaints(output: string): readonly string[] {
   );
   return specific.length > 0 ? specific : problems;
 }
+
+/**
+ * PostgreSQL in single-user mode, which recovers, reads end of file from its standard input, and shuts down. The
+ * archiver does not run there; a command that fails keeps segments from being taken for archived.
+ */
+export function singleUserArgv(
+  binDir: string,
+  dataDir: string,
+  configFile: string,
+): readonly [string, ...string[]] {
+  const settings = [
+    `config_file=${configFile}`,
+    "archive_command=/bin/false",
+    "synchronous_standby_names=",
+    "logging_collector=off",
+    "log_destination=stderr",
+  ];
+  return [
+    `${binDir}/postgres`,
+    "--single",
+    "-D",
+    dataDir,
+    ...settings.flatMap((setting) => ["-c", setting]),
+    "template1",
+  ];
+}

@@ -71,6 +71,9 @@ export interface ReplicationRole {
   readonly atLeast?: PrimarySettings;
 }
 
+/** Log that is kept for a rewind where the plan names no size. */
+const rewindLogKept = "512MB";
+
 /** Recovery targets belong to restores. One that is left over would end or refuse a standby's recovery. */
 const NO_TARGETS: Readonly<Record<string, string>> = {
   recovery_target: "",
@@ -113,6 +116,8 @@ export function replicationSettings(
     primary_conninfo: follow?.conninfo ?? "",
     primary_slot_name: follow?.slot ?? "",
     recovery_target_timeline: "latest",
+    // pg_rewind reads the own log back to the last checkpoint before the fork.
+    wal_keep_size: planned.wal_keep_size ?? rewindLogKept,
     // A crash must end in the keeper's hands: a restart inside the postmaster would skip its gates.
     restart_after_crash: "off",
     ...(synchronousStandbyNames === undefined

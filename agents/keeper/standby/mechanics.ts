@@ -2,7 +2,7 @@
 // PostgreSQL and its data directory and decides nothing about the group: who leads and which timeline is whose comes
 // from the caller. Every method may be cut at any point and called again; what a cut leaves behind is found by
 // `inspectLeftovers` at the next start. Methods throw AppError (`retryable`: again later; `terminal`: it will not
-// work this way) and reject with the signal's reason when it aborts.
+// work this way) and reject with the signal's reason when it aborts. Made by `createStandbyMechanics` of standby.ts.
 import type { ControlData } from "../../../src/postgres/controldata.ts";
 import type { UpstreamAddress } from "../../../src/postgres/recovery.ts";
 import type {
@@ -121,8 +121,10 @@ export interface LostLog {
 
 export type RewindOutcome =
   | { readonly kind: "rewound"; readonly lost: LostLog | undefined }
-  /** Nothing was changed. `reclone`: only a fresh copy helps. */
-  | { readonly kind: "impossible"; readonly why: string };
+  /** Nothing was changed. A fresh copy may help. */
+  | { readonly kind: "impossible"; readonly why: string }
+  /** It failed in the middle: the data must not be started, and only a fresh copy helps. */
+  | { readonly kind: "broken"; readonly why: string };
 
 export type PromoteOutcome =
   | {

@@ -1,0 +1,359 @@
+// Makes the data directory a copy of another member's. The copy is made beside, checked, and then takes the place by
+// renames; a file tells how far it came, so that a killed keeper's copy is used or removed, and never mistaken.
+//
+//   nothing ── slot, empty directory ──> copying ── pg_basebackup ──> copied ── pg_verifybackup,
+//   markers, standby.signal ──> verified ── data to .kept-…, copy to data ──> nothing (unproven until it streams)
+import { AppError } from "../../../src/base/errors.ts";
+import { cloneResumeMs, cloneTimeoutMs, keptDataMax } from "../../../src/base/limits.ts";
+import { failureText, succeeded } from "../../../src/host/command.ts";
+import { renderConninfo } from "../../../src/postgres/recovery.ts";
+import { memberSlotName } from "../../../src/postgres/replication.ts";
+import {
+  createPhysicalSlot,
+  dropSlot,
+  parseSlot,
+  selectSize,
+  selectSlots,
+  selectTablespaces,
+  selectUpstream,
+} from "../../../src/postgres/sql/replication.ts";
+import type { SqlSession } from "../sql.ts";
+import type { Peer, Progress, WorkOptions } from "./mechanics.ts";
+import { makeStandby, readControl, renameDurably } from "./offline.ts";
+import { withPeer } from "./peer-session.ts";
+import {
+  keptPrefix,
+  markerFile,
+  type Places,
+  placesOf,
+  readState,
+  type StandbyDeps,
+  timeForName,
+  writeState,
+} from "./places.ts";
+import { endStrays, findProgram, hasOwnMajor, requireProgram, runLong } from "./programs.ts";
+
+export type CloneStage = "copying" | "copied" | "verified";
+
+/** What is known of a copy that was begun. */
+interface CloneState {
+  readonly id: string;
+  readonly stage: CloneStage;
+  readonly peerId: string;
+  readonly systemIdentifier: string;
+  /** Wall time. */
+  readonly atMs: number;
+}
+
+/** See `StandbyMechanics.cloneFrom`. */
+export async function cloneFrom(
+  deps: StandbyDeps,
+  peer: Peer,
+  options: WorkOptions,
+): Promise<void> {
+  const places = placesOf(deps.file);
+  const say = options.onProgress ?? (() => undefined);
+  await endStrays(deps, places);
+  let state = await resumable(deps, places, peer);
+  if (!state) state = await copy(deps, places, { peer, say, signal: options.signal });
+  if (state.stage === "copied") {
+    say({ phase: "verifying", text: `checking the copy of ${peer.instanceId}` });
+    await verify(deps, places, options.signal);
+    state = await finishCopy(deps, places, state);
+  }
+  say({ phase: "finishing", text: `the copy of ${peer.instanceId} takes its place` });
+  options.signal.throwIfAborted();
+  await swap(deps, places, state);
+}
+
+/** How far a copy came that an earlier keeper began; undefined when there is none. */
+export async function readCloneStage(deps: StandbyDeps): Promise<CloneStage | undefined> {
+  return (await readClone(deps, placesOf(deps.file)))?.stage;
+}
+
+/** Removes what no copy that is being made needs. */
+export async function removeCloneRests(deps: StandbyDeps): Promise<void> {
+  const places = placesOf(deps.file);
+  await deps.executor.remove(places.discarded);
+  if ((await readClone(deps, places)) === undefined) await deps.executor.remove(places.clone);
+}
+
+/** See `StandbyMechanics.confirmClone`. */
+export async function confirmClone(
+  deps: StandbyDeps,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const { executor } = deps;
+  const places = placesOf(deps.file);
+  await executor.remove(places.unproven);
+  const kept = await listKept(deps, places);
+  for (const path of kept) await executor.remove(path, signal);
+  return kept;
+}
+
+/** The data has become more than a copy, so it is kept when another one replaces it. */
+export async function forgetUnproven(deps: StandbyDeps): Promise<void> {
+  await deps.executor.remove(placesOf(deps.file).unproven);
+}
+
+interface CopyWork {
+  readonly peer: Peer;
+  readonly say: (progress: Progress) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Another member's copy, or an old one, would be behind: it is made anew. */
+async function resumable(
+  deps: StandbyDeps,
+  places: Places,
+  peer: Peer,
+): Promise<CloneState | undefined> {
+  const state = await readClone(deps, places);
+  if (!state || state.stage === "copying" || state.peerId !== peer.instanceId) return undefined;
+  if (state.stage === "verified" && (await cloneIdOf(deps, places)) === state.id) return state;
+  const ageMs = deps.clock.nowMs() - state.atMs;
+  if (ageMs < 0 || ageMs > cloneResumeMs) return undefined;
+  if (!(await deps.executor.stat(`${places.clone}/PG_VERSION`))) return undefined;
+  deps.log.info("a copy that an earlier keeper made is used", { stage: state.stage });
+  return state;
+}
+
+async function copy(deps: StandbyDeps, places: Places, work: CopyWork): Promise<CloneState> {
+  const { executor, file, clock } = deps;
+  const { peer, say, signal } = work;
+  const program = await requireProgram(deps, "pg_basebackup");
+  say({ phase: "checking", text: `asking ${peer.instanceId} for a copy` });
+  const source = await withPeer(deps, peer, signal, (session) =>
+    prepareSource(deps, session, peer),
+  );
+  await executor.remove(places.cloneState);
+  await executor.remove(places.clone, signal);
+  const state: CloneState = {
+    id: `${timeForName(clock)}-${source.systemIdentifier}`,
+    stage: "copying",
+    peerId: peer.instanceId,
+    systemIdentifier: source.systemIdentifier,
+    atMs: clock.nowMs(),
+  };
+  await writeState(deps, places.cloneState, state);
+  const owner = file.postgres_user === null ? {} : { owner: file.postgres_user };
+  await executor.mkdir(places.clone, { mode: source.directoryMode, ...owner });
+  const result = await runLong(deps, {
+    argv: basebackupArgv(deps, program, places, peer),
+    timeoutMs: cloneTimeoutMs,
+    talks: true,
+    signal,
+    onLine: (line) => say(copyProgress(line, peer, source.bytes)),
+  });
+  if (!succeeded(result)) {
+    await executor.remove(places.clone, signal);
+    await executor.remove(places.cloneState);
+    throw new AppError("retryable", failureText(result));
+  }
+  const copied: CloneState = { ...state, stage: "copied", atMs: clock.nowMs() };
+  await writeState(deps, places.cloneState, copied);
+  return copied;
+}
+
+function basebackupArgv(
+  deps: StandbyDeps,
+  program: string,
+  places: Places,
+  peer: Peer,
+): readonly [string, ...string[]] {
+  const { instance_id, layout } = deps.file;
+  const conninfo = renderConninfo({
+    upstream: peer,
+    certificateDir: layout.certificate_dir,
+    applicationName: `pgherd copy ${instance_id}`,
+    role: "replication",
+  });
+  return [
+    program,
+    `--pgdata=${places.clone}`,
+    `--dbname=${conninfo}`,
+    "--format=plain",
+    "--wal-method=stream",
+    `--slot=${memberSlotName(instance_id)}`,
+    "--checkpoint=fast",
+    `--label=pgherd ${instance_id}`,
+    "--manifest-checksums=CRC32C",
+    "--no-password",
+    "--progress",
+  ];
+}
+
+/** "23172/30000 kB (77%), 0/1 tablespace (…)" */
+function copyProgress(line: string, peer: Peer, expectedBytes: number): Progress {
+  const match = /^\s*(\d+)\/(\d+) kB/.exec(line);
+  if (!match) return { phase: "copying", text: line.trim() };
+  const doneBytes = Number(match[1]) * 1024;
+  const totalBytes = Math.max(Number(match[2]) * 1024, expectedBytes);
+  const percent = totalBytes === 0 ? 0 : Math.floor((100 * doneBytes) / totalBytes);
+  const text = `copied ${percent} % of ${peer.instanceId}`;
+  return { phase: "copying", doneBytes, totalBytes, text };
+}
+
+interface Source {
+  readonly systemIdentifier: string;
+  readonly bytes: number;
+  readonly directoryMode: number;
+}
+
+/** What the other side must be, and the slot that keeps its log from the first moment on. */
+async function prepareSource(deps: StandbyDeps, session: SqlSession, peer: Peer): Promise<Source> {
+  const [row] = await session.query(selectUpstream);
+  const major = Math.floor(Number(row?.version_num) / 10_000);
+  if (major !== deps.server().major) {
+    const text = `${peer.instanceId} runs PostgreSQL ${major}, this instance ${deps.server().major}`;
+    throw new AppError("terminal", text);
+  }
+  const tablespaces = await session.query(selectTablespaces);
+  if (tablespaces.length > 0) {
+    const list = tablespaces.map((space) => `${space.name} (${space.location})`).join(", ");
+    const text = `${peer.instanceId} has tablespaces outside its data directory, which standbys cannot have here: ${list}`;
+    throw new AppError("terminal", text);
+  }
+  await ensureOwnSlot(session, memberSlotName(deps.file.instance_id));
+  const [size] = await session.query(selectSize);
+  const mode = Number.parseInt(String(row?.directory_mode), 8);
+  return {
+    systemIdentifier: String(row?.system_identifier),
+    bytes: Number(size?.bytes ?? 0),
+    directoryMode: mode === 0o750 ? 0o750 : 0o700,
+  };
+}
+
+/** The slot exists and keeps log; one that lost its log is made anew (hazard H76). */
+async function ensureOwnSlot(session: SqlSession, name: string): Promise<void> {
+  const slots = (await session.query(selectSlots)).map(parseSlot);
+  const slot = slots.find((candidate) => candidate.name === name);
+  if (slot && slot.walStatus !== "lost" && slot.restartLsn !== undefined) return;
+  if (slot) await session.query(dropSlot, [name]);
+  await session.query(createPhysicalSlot, [name]);
+}
+
+/** Every file against the manifest of the backup. The marker was copied too and is replaced later. */
+async function verify(deps: StandbyDeps, places: Places, signal: AbortSignal): Promise<void> {
+  const program = await findProgram(deps, "pg_verifybackup");
+  if (program === undefined) {
+    deps.log.warn("pg_verifybackup is not installed: the copy is used unchecked");
+    return;
+  }
+  const log = (await hasOwnMajor(deps, "pg_waldump")) ? [] : ["--no-parse-wal"];
+  const argv = [
+    program,
+    "--exit-on-error",
+    "--quiet",
+    `--ignore=${markerFile}`,
+    ...log,
+    places.clone,
+  ] as const;
+  const result = await runLong(deps, { argv, timeoutMs: cloneTimeoutMs, talks: false, signal });
+  if (succeeded(result)) return;
+  await deps.executor.remove(places.cloneState);
+  throw new AppError("retryable", `the copy is damaged: ${failureText(result)}`);
+}
+
+/** The copy becomes this instance's, and a standby. */
+async function finishCopy(
+  deps: StandbyDeps,
+  places: Places,
+  state: CloneState,
+): Promise<CloneState> {
+  const control = await readControl(deps, places.clone);
+  if (control.systemIdentifier !== state.systemIdentifier) {
+    await deps.executor.remove(places.cloneState);
+    throw new AppError("retryable", `the copy is of system ${control.systemIdentifier}`);
+  }
+  await makeStandby(deps, places.clone);
+  await writeState(deps, `${places.clone}/${markerFile}`, {
+    instance_id: deps.file.instance_id,
+    system_identifier: state.systemIdentifier,
+    clone: state.id,
+  });
+  const verified: CloneState = { ...state, stage: "verified" };
+  await writeState(deps, places.cloneState, verified);
+  return verified;
+}
+
+async function swap(deps: StandbyDeps, places: Places, state: CloneState): Promise<void> {
+  const { executor } = deps;
+  const there = await executor.stat(places.data);
+  const current = await cloneIdOf(deps, places);
+  if (there && current !== state.id) {
+    await putAside(deps, places, current);
+    await writeState(deps, places.unproven, { clone: state.id });
+    await renameDurably(deps, places.clone, places.data);
+  } else if (!there) {
+    await writeState(deps, places.unproven, { clone: state.id });
+    await renameDurably(deps, places.clone, places.data);
+  }
+  await writeState(deps, places.markerBeside, {
+    instance_id: deps.file.instance_id,
+    system_identifier: state.systemIdentifier,
+  });
+  // The data is whole again, whatever a rewind did to what was there before.
+  await executor.remove(places.rewindState);
+  await executor.remove(places.cloneState);
+}
+
+/** Data is kept, except a copy that never streamed: that is worth less than what was kept for it. */
+async function putAside(
+  deps: StandbyDeps,
+  places: Places,
+  current: string | undefined,
+): Promise<void> {
+  const { executor, clock, log } = deps;
+  const names = await executor.list(places.data);
+  const unproven = await readState(executor, places.unproven);
+  const worthless = current !== undefined && unproven?.clone === current;
+  if (names.length === 0 || worthless) {
+    await executor.remove(places.discarded);
+    await renameDurably(deps, places.data, places.discarded);
+    await executor.remove(places.discarded);
+    return;
+  }
+  const kept = `${keptPrefix(places.data)}${timeForName(clock)}`;
+  await renameDurably(deps, places.data, kept);
+  log.warn("data is kept aside until its copy streams", { kept });
+  const all = await listKept(deps, places);
+  for (const path of all.slice(0, Math.max(0, all.length - keptDataMax))) {
+    log.warn("the oldest data that was kept is removed", { path });
+    await executor.remove(path);
+  }
+}
+
+/** Which copy the data directory is; undefined when it is none, or nobody knows what. */
+async function cloneIdOf(deps: StandbyDeps, places: Places): Promise<string | undefined> {
+  try {
+    const marker = await readState(deps.executor, places.marker);
+    return typeof marker?.clone === "string" ? marker.clone : undefined;
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    deps.log.warn("the data directory's marker cannot be read", { error: error.message });
+    return undefined;
+  }
+}
+
+/** Oldest first. */
+async function listKept(deps: StandbyDeps, places: Places): Promise<readonly string[]> {
+  const parent = places.data.slice(0, places.data.lastIndexOf("/"));
+  const names = await deps.executor.list(parent);
+  return names
+    .map((name) => `${parent}/${name}`)
+    .filter((path) => path.startsWith(keptPrefix(places.data)));
+}
+
+async function readClone(deps: StandbyDeps, places: Places): Promise<CloneState | undefined> {
+  const value = await readState(deps.executor, places.cloneState);
+  const stage = (["copying", "copied", "verified"] as const).find((name) => name === value?.stage);
+  if (!value || !stage) return undefined;
+  return {
+    id: String(value.id),
+    stage,
+    peerId: String(value.peerId),
+    systemIdentifier: String(value.systemIdentifier),
+    atMs: Number(value.atMs),
+  };
+}

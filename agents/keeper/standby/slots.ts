@@ -1,0 +1,114 @@
+// Physical slots of the members: every member has one for every other, so that whoever becomes the primary still has
+// the log that the others need. Slots of others are not touched; those of absent members stay, because dropping them
+// keeps a member from coming back, and max_slot_wal_keep_size bounds what they keep.
+import { messageOf } from "../../../src/base/errors.ts";
+import { formatLsn, maxLsn, minLsn, parseLsn } from "../../../src/postgres/lsn.ts";
+import { isMemberSlot, isSlotName } from "../../../src/postgres/replication.ts";
+import {
+  advanceSlot,
+  createPhysicalSlot,
+  dropSlot,
+  parseSlot,
+  type SlotRow,
+  selectPositions,
+  selectSlots,
+} from "../../../src/postgres/sql/replication.ts";
+import { SqlError, type SqlSession } from "../sql.ts";
+import type { SlotChanges, WantedSlot } from "./mechanics.ts";
+
+interface Changes {
+  readonly created: string[];
+  readonly dropped: string[];
+  readonly advanced: string[];
+  readonly problems: string[];
+}
+
+/** See `StandbyMechanics.ensureSlots`. */
+export async function ensureSlots(
+  session: SqlSession,
+  wanted: readonly WantedSlot[],
+  signal: AbortSignal,
+): Promise<SlotChanges> {
+  const changes: Changes = { created: [], dropped: [], advanced: [], problems: [] };
+  const [positions] = await session.query(selectPositions, [], { signal });
+  const replayLsn = lsnOf(positions?.replay_lsn);
+  const standby = positions?.in_recovery === true;
+  const slots = (await session.query(selectSlots)).map(parseSlot);
+  for (const slot of slots.filter((candidate) => isForgotten(candidate, wanted))) {
+    await attempt(changes, slot.name, async () => {
+      await session.query(dropSlot, [slot.name], { signal });
+      changes.dropped.push(slot.name);
+    });
+  }
+  for (const want of wanted) {
+    const slot = slots.find((candidate) => candidate.name === want.name);
+    await attempt(changes, want.name, async () => {
+      const present = await ensureSlot(session, want, slot, changes);
+      if (standby && present) await follow(session, want, { slot: present, replayLsn }, changes);
+    });
+  }
+  return changes;
+}
+
+/** Ours, of a member that is no longer one, and not in use. */
+function isForgotten(slot: SlotRow, wanted: readonly WantedSlot[]): boolean {
+  if (!isMemberSlot(slot.name) || slot.active || slot.temporary) return false;
+  return slot.kind === "physical" && !wanted.some((want) => want.name === slot.name);
+}
+
+/** There, and keeping log: one that lost it, or never had any, is made anew (hazard H76). */
+async function ensureSlot(
+  session: SqlSession,
+  want: WantedSlot,
+  slot: SlotRow | undefined,
+  changes: Changes,
+): Promise<SlotRow | undefined> {
+  if (!isSlotName(want.name)) {
+    changes.problems.push(`${JSON.stringify(want.name)} cannot be the name of a slot`);
+    return undefined;
+  }
+  if (slot?.kind === "logical") {
+    changes.problems.push(`slot ${want.name} is a logical one that somebody else made`);
+    return undefined;
+  }
+  if (slot && slot.restartLsn !== undefined && slot.walStatus !== "lost") return slot;
+  if (slot?.active) return slot;
+  if (slot) {
+    await session.query(dropSlot, [want.name]);
+    changes.dropped.push(want.name);
+  }
+  await session.query(createPhysicalSlot, [want.name]);
+  changes.created.push(want.name);
+  return (await session.query(selectSlots)).map(parseSlot).find(({ name }) => name === want.name);
+}
+
+/** On a standby nobody streams from the slot, so it is moved to where its owner is, and not beyond what is here. */
+async function follow(
+  session: SqlSession,
+  want: WantedSlot,
+  here: { readonly slot: SlotRow; readonly replayLsn: bigint | undefined },
+  changes: Changes,
+): Promise<void> {
+  const { slot, replayLsn } = here;
+  const at = slot.restartLsn === undefined ? undefined : parseLsn(slot.restartLsn);
+  if (slot.active || want.confirmedLsn === undefined || replayLsn === undefined) return;
+  if (at === undefined) return;
+  const target = minLsn(want.confirmedLsn, replayLsn);
+  if (maxLsn(target, at) === at) return;
+  await session.query(advanceSlot, [want.name, formatLsn(target)]);
+  changes.advanced.push(want.name);
+}
+
+/** What one slot refuses does not keep the others from being made. */
+async function attempt(changes: Changes, name: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof SqlError) || error.sqlState === undefined) throw error;
+    changes.problems.push(`slot ${name}: ${messageOf(error)}`);
+  }
+}
+
+function lsnOf(value: unknown): bigint | undefined {
+  return typeof value === "string" ? parseLsn(value) : undefined;
+}
