@@ -67,6 +67,8 @@ class Server {
   #parser: StatementParser | undefined;
   #listener: Listener | undefined;
   #cluster: ServedCluster | undefined;
+  /** Resolves when a cluster that this host left has ended. */
+  #left: Promise<void> = Promise.resolve();
   /** A cluster is there, but not open yet. */
   #opening: boolean;
 
@@ -98,6 +100,7 @@ class Server {
     } finally {
       const graceMs = this.#config.stop_grace_period_seconds * 1_000;
       await listener.stop(systemClock.deadline(graceMs));
+      await this.#left;
       await this.#cluster?.stop();
     }
   }
@@ -183,15 +186,28 @@ class Server {
     return (await this.#cluster?.tellJoined(token)) ?? false;
   }
 
-  /** Until the server stops, or the cluster no longer knows this host. */
+  /** Until the server stops, or the cluster goes on without this host. */
   #serve(cluster: ServedCluster | undefined): void {
     this.#cluster = cluster;
-    cluster?.removed.addEventListener("abort", () => {
+    cluster?.left.addEventListener("abort", () => {
       this.#cluster = undefined;
-      cluster.stop().catch((thrown: unknown) => {
-        this.#log.error("cannot end the work for the cluster", { error: messageOf(thrown) });
+      this.#left = this.#leave(cluster).catch((thrown: unknown) => {
+        if (this.#stopping.aborted) return;
+        this.#log.error("cannot leave the cluster in order", { error: messageOf(thrown) });
       });
     });
+  }
+
+  /** Ends the work for the cluster; a host that was left behind opens it again, and joins by that. */
+  async #leave(cluster: ServedCluster): Promise<void> {
+    const again = cluster.left.reason === "again";
+    this.#opening = again;
+    try {
+      await cluster.stop();
+      if (again) this.#serve(await this.#openCluster(await this.#environment));
+    } finally {
+      this.#opening = false;
+    }
   }
 
   async #openEnvironment(): Promise<ServerEnvironment> {

@@ -208,6 +208,8 @@ export const taskLogFollowBatch = 500;
 export const taskLogFollowPollMs = 100;
 /** Looking at all components of a host, for its status. */
 export const hostComponentTimeoutMs = 5_000;
+/** How often a host looks whether PostgreSQL versions were installed or removed. */
+export const installationsCheckMs = 5_000;
 /** A file system with less than this part free is not healthy. */
 export const diskFreePartMin = 0.05;
 /** A wall clock that moved against the monotonic one by more than this has jumped. */
@@ -295,6 +297,10 @@ export const hostClockDifferenceMsMax = 2_000;
 export const hostRemovalPollMs = 250;
 /** One question about who leads, or whether the cluster went on without this host. */
 export const leftBehindTimeoutMs = 2_000;
+/** Writing down a recovery once this host is the only member. */
+export const recoveryCommitTimeoutMs = 30_000;
+/** How often a host asks the others whether the cluster went on without it. */
+export const leftBehindCheckMs = 5_000;
 /** Largest backup of the store that is restored, in bytes. */
 export const storeBackupBytesMax = 256 * 1024 * 1024;
 /** Taking or restoring a backup of the store. */

@@ -1,13 +1,14 @@
 // pgherd cluster … and pgherd host …: the cluster and its machines.
 import type { Command } from "commander";
 import { isObject } from "./client.ts";
+import { addHostCareCommands } from "./host-care.ts";
 import { type Column, printObject, printRows } from "./output.ts";
 import { confirm, finishTask, openSession, parseDuration } from "./session.ts";
 import type { Terminal } from "./terminal.ts";
 
 const hostColumns: readonly Column[] = [
   { title: "ID", cell: (row) => row.id },
-  { title: "STATE", cell: (row) => (isObject(row.status) ? row.status.state : undefined) },
+  { title: "STATE", cell: hostState },
   { title: "ORCHESTRATOR", cell: (row) => row.orchestrator },
   {
     title: "ADDRESS",
@@ -161,9 +162,10 @@ export function addHostCommands(program: Command, terminal: Terminal): void {
     .command("list")
     .alias("ls")
     .description("all hosts")
-    .action(async (_options, command: Command) => {
+    .option("-l, --label <selector>", "only with these labels: key, !key, key=value or key!=value")
+    .action(async ({ label }: { label?: string }, command: Command) => {
       const session = await openSession(terminal, command);
-      const body = await session.client.get("/v1/hosts");
+      const body = await session.client.get("/v1/hosts", { label });
       const rows = isObject(body) && Array.isArray(body.hosts) ? body.hosts : [];
       printRows(terminal, session.format, body, rows, hostColumns);
     });
@@ -193,6 +195,12 @@ export function addHostCommands(program: Command, terminal: Terminal): void {
       const path = `/v1/hosts/${encodeURIComponent(id)}`;
       await finishTask(session, await session.client.request("DELETE", path, { query }));
     });
+  addHostCareCommands(host, terminal);
+}
+
+function hostState({ status, maintenance }: Record<string, unknown>): unknown {
+  const state = isObject(status) ? status.state : undefined;
+  return isObject(maintenance) ? `${String(state)},maintenance` : state;
 }
 
 function versions(row: Record<string, unknown>): string {

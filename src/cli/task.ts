@@ -7,7 +7,8 @@ import { openSession, type Session } from "./session.ts";
 import type { Terminal } from "./terminal.ts";
 import { followLog, formatEntry, referenceOf, type TaskReference, waitForTask } from "./wait.ts";
 
-const columns: readonly Column[] = [
+/** Of a list of tasks. */
+export const taskColumns: readonly Column[] = [
   { title: "ID", cell: (row) => row.task_id },
   { title: "TYPE", cell: (row) => row.type },
   { title: "ENTITY", cell: (row) => `${String(row.scope)}/${String(row.entity_id)}` },
@@ -30,7 +31,7 @@ export function addTaskCommands(program: Command, terminal: Terminal): void {
       const session = await openSession(terminal, command);
       const body = await session.client.get("/v1/tasks", scopeQuery(options));
       const rows = isObject(body) && Array.isArray(body.tasks) ? body.tasks : [];
-      printRows(terminal, session.format, body, rows, columns);
+      printRows(terminal, session.format, body, rows, taskColumns);
     });
   task
     .command("get")

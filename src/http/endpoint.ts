@@ -6,7 +6,7 @@ import type { Operations } from "../operations/operations.ts";
 import { closed } from "../spec/closed.ts";
 import { type Fields, parseRequest } from "./parse.ts";
 
-export type Method = "GET" | "POST" | "PUT" | "DELETE";
+export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 /** What a handler knows about the request beside its parsed parts. */
 export interface Exchange {

@@ -1,9 +1,9 @@
 // Routes of hosts.
-import { Host, ListHostsResponse } from "../spec/host.ts";
-import { RemoveHostResponse } from "../spec/requests.ts";
+import { Host, ListHostsResponse, MaintenanceRequest, UpdateHostRequest } from "../spec/host.ts";
+import { RemoveHostResponse, ReplaceHostRequest, ReplaceHostResponse } from "../spec/requests.ts";
 import { type Endpoint, endpoint } from "./endpoint.ts";
 import { identifier } from "./identifiers.ts";
-import { Force, HostPath } from "./parameters.ts";
+import { Force, HostPath, HostSelection } from "./parameters.ts";
 
 export function hostEndpoints(): readonly Endpoint[] {
   return [
@@ -13,9 +13,10 @@ export function hostEndpoints(): readonly Endpoint[] {
       operationId: "list-hosts",
       tag: "Host",
       summary: "All hosts",
+      query: HostSelection,
       answers: { 200: ListHostsResponse },
-      errors: [409],
-      handle: async ({ operations }) => ({ hosts: await operations.listHosts() }),
+      errors: [400, 409],
+      handle: async ({ operations, query }) => ({ hosts: await operations.listHosts(query.label) }),
     }),
     endpoint({
       method: "GET",
@@ -27,6 +28,60 @@ export function hostEndpoints(): readonly Endpoint[] {
       answers: { 200: Host },
       errors: [400, 404, 409],
       handle: ({ operations, params }) => operations.getHost(identifier("host_id", params.host_id)),
+    }),
+    endpoint({
+      method: "PATCH",
+      path: "/v1/hosts/{host_id}",
+      operationId: "update-host",
+      tag: "Host",
+      summary: "Change a host's labels and addresses for clients",
+      params: HostPath,
+      body: UpdateHostRequest,
+      answers: { 200: Host },
+      errors: [400, 404, 409],
+      handle: ({ operations, params, body }) =>
+        operations.updateHost(identifier("host_id", params.host_id), body),
+    }),
+    endpoint({
+      method: "PUT",
+      path: "/v1/hosts/{host_id}/maintenance",
+      operationId: "start-host-maintenance",
+      tag: "Host",
+      summary: "Give a host no new instances",
+      description: "Instances that it has go on. With `drain` they leave it, or nothing happens.",
+      params: HostPath,
+      body: MaintenanceRequest,
+      answers: { 200: Host },
+      errors: [400, 404, 409],
+      handle: ({ operations, params, body }) =>
+        operations.startMaintenance(identifier("host_id", params.host_id), body),
+    }),
+    endpoint({
+      method: "DELETE",
+      path: "/v1/hosts/{host_id}/maintenance",
+      operationId: "end-host-maintenance",
+      tag: "Host",
+      summary: "Take a host back into service",
+      params: HostPath,
+      answers: { 200: Host },
+      errors: [400, 404, 409],
+      handle: ({ operations, params }) =>
+        operations.endMaintenance(identifier("host_id", params.host_id)),
+    }),
+    endpoint({
+      method: "POST",
+      path: "/v1/hosts/{host_id}/replace",
+      operationId: "replace-host",
+      tag: "Host",
+      summary: "Put another host in the place of one that is gone",
+      description:
+        "In every database and in the cluster, or nowhere. The answer names the data that was on the host alone.",
+      params: HostPath,
+      body: ReplaceHostRequest,
+      answers: { 200: ReplaceHostResponse },
+      errors: [400, 404, 409],
+      handle: ({ operations, params, body }) =>
+        operations.replaceHost(identifier("host_id", params.host_id), body),
     }),
     endpoint({
       method: "DELETE",

@@ -49,6 +49,15 @@ const paging = {
 };
 
 export const Force = closed({ force });
+export const HostSelection = closed({
+  label: Type.Optional(
+    Type.Array(Type.String({ maxLength: 1_024 }), {
+      ...empty,
+      description:
+        "Only hosts with these labels: `key`, `!key`, `key=value` or `key!=value`, repeated or parted by commas.",
+    }),
+  ),
+});
 export const TaskPaging = closed(paging);
 export const AllTasksQuery = closed({
   scope: Type.Optional(oneOf(["database", "host"], empty)),

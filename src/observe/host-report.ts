@@ -64,6 +64,7 @@ export interface HostReporterDeps {
 export class HostReporter {
   readonly #deps: HostReporterDeps;
   readonly #components: HostComponents;
+  #record: HostRecord | undefined;
 
   constructor(deps: HostReporterDeps) {
     this.#deps = deps;
@@ -72,6 +73,7 @@ export class HostReporter {
       driver: deps.driver,
       context: deps.context,
       askStore: () => listHosts(deps.store.display, []),
+      installations: () => (this.#record?.witness ? undefined : this.#record?.installations),
       ...(deps.leaderNowMs ? { leaderNowMs: deps.leaderNowMs } : {}),
       ...(deps.certificate ? { certificate: deps.certificate } : {}),
     });
@@ -80,6 +82,7 @@ export class HostReporter {
   /** Writes the record and the first status together, so that the host is never known without one. */
   async register(record: HostRecord, signal: AbortSignal): Promise<void> {
     const { store, clock, ids } = this.#deps;
+    this.#record = record;
     const components = await this.#components.look(signal);
     const nowMs = clock.nowMs();
     await store.commit(

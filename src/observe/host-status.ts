@@ -1,4 +1,4 @@
-// How a host does, component by component: the store, its disks, its clock, its keepers.
+// How a host does, component by component: the store, its disks, its clock, its keepers, its PostgreSQL versions.
 
 import type { Clock } from "../base/clock.ts";
 import { rfc3339 } from "../base/clock.ts";
@@ -11,7 +11,7 @@ import {
   hostComponentTimeoutMs,
 } from "../base/limits.ts";
 import type { Driver, StepContext } from "../orchestrator/driver.ts";
-import type { ComponentStatus } from "../spec/host.ts";
+import type { ComponentStatus, Installation } from "../spec/host.ts";
 
 export interface HostStatusDeps {
   readonly clock: Clock;
@@ -21,6 +21,8 @@ export interface HostStatusDeps {
   readonly askStore: () => Promise<unknown>;
   /** Wall clock of the host that leads; undefined = there is none to compare with. */
   readonly leaderNowMs?: () => Promise<number | undefined>;
+  /** What databases can be made of here; undefined where none are meant to run. */
+  readonly installations?: () => readonly Installation[] | undefined;
   /** When the certificate that other hosts know this one by was issued and ends; absent = it needs none. */
   readonly certificate?: () => { readonly issuedAtMs: number; readonly notAfterMs: number };
 }
@@ -47,8 +49,12 @@ export class HostComponents {
       explained(async () => this.#certificate()),
     ]);
     signal.throwIfAborted();
-    const always = { store, disk, clock, driver };
-    return this.#deps.certificate ? { ...always, certificate } : always;
+    const installations = this.#deps.installations?.();
+    return {
+      ...{ store, disk, clock, driver },
+      ...(installations ? { postgresql: postgresql(installations) } : {}),
+      ...(this.#deps.certificate ? { certificate } : {}),
+    };
   }
 
   async #store(signal: AbortSignal): Promise<ComponentStatus> {
@@ -148,6 +154,11 @@ export class HostComponents {
     const names = failed.map(({ instanceId }) => instanceId).join(", ");
     return { ...unhealthy(`keepers or fencers fail: ${names}`), details };
   }
+}
+
+function postgresql(installations: readonly Installation[]): ComponentStatus {
+  const versions = installations.map(({ version }) => version);
+  return versions.length > 0 ? healthy({ versions }) : unhealthy("no PostgreSQL is installed");
 }
 
 function offsetOf(clock: Clock): number {

@@ -128,9 +128,15 @@ test("a host is registered with its record and its first status", async () => {
   expect(stored?.record).toEqual(record);
   expect(stored?.status?.updatedAtMs).toBe(clock.nowMs());
   const components = stored?.status?.status.components ?? {};
-  expect(Object.keys(components).sort()).toEqual(["clock", "disk", "driver", "store"]);
+  expect(Object.keys(components).sort()).toEqual([
+    "clock",
+    "disk",
+    "driver",
+    "postgresql",
+    "store",
+  ]);
   expect(Object.values(components).map(({ healthy, error }) => ({ healthy, error }))).toEqual(
-    Array.from({ length: 4 }, () => ({ healthy: true, error: "" })),
+    Array.from({ length: 5 }, () => ({ healthy: true, error: "" })),
   );
   expect(components.disk?.details).toEqual({
     "/var/lib/pgherd": { size_bytes: 1000, available_bytes: 500 },

@@ -30,6 +30,20 @@ export async function findInstallations(
   return [...found.values()].sort((a, b) => compareVersions(b.version, a.version));
 }
 
+/** Changes when a version is installed, replaced or removed. Asks no program. */
+export async function installationsMark(
+  executor: Executor,
+  configuredDirs: readonly string[],
+  signal: AbortSignal,
+): Promise<string> {
+  const places = new Set([...configuredDirs, ...(await packageDirs(executor, signal))]);
+  const marks = [...places].map(async (directory) => {
+    const found = await executor.stat(`${directory}/postgres`, signal);
+    return found ? `${directory} ${found.sizeBytes} ${found.modifiedMs}` : "";
+  });
+  return (await Promise.all(marks)).filter((mark) => mark !== "").join("\n");
+}
+
 async function packageDirs(executor: Executor, signal: AbortSignal): Promise<readonly string[]> {
   const all: string[] = [];
   for (const { parent, name, bin } of PACKAGE_PLACES) {

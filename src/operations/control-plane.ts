@@ -6,6 +6,7 @@ import { createDatabase, planCreate } from "./create-database.ts";
 import { deleteDatabase, planDelete } from "./delete-database.ts";
 import type { OperationsDeps } from "./deps.ts";
 import { followTaskLog } from "./follow-log.ts";
+import { endMaintenance, startMaintenance, updateHost } from "./host-settings.ts";
 import { createInitialiser, joinToken } from "./init-cluster.ts";
 import { createJoinToken, listJoinTokens, revokeToken } from "./join-tokens.ts";
 import { createDatabaseLister } from "./list-databases.ts";
@@ -21,6 +22,7 @@ import {
   taskLog,
 } from "./queries.ts";
 import { removeHost } from "./remove-host.ts";
+import { replaceHost } from "./replace-host.ts";
 import { restartInstance } from "./restart-instance.ts";
 import { runtimeOf } from "./runtime.ts";
 import { startInstance } from "./start-instance.ts";
@@ -46,8 +48,12 @@ export function createOperations(deps: OperationsDeps): Operations {
     listJoinTokens: () => listJoinTokens(deps),
     createJoinToken: (request) => createJoinToken(deps, request),
     revokeJoinToken: (tokenId) => revokeToken(deps, tokenId),
-    listHosts: () => listHosts(deps),
+    listHosts: (selectors) => listHosts(deps, selectors),
     getHost: (hostId) => getHost(deps, hostId),
+    updateHost: (hostId, request) => updateHost(deps, hostId, request),
+    startMaintenance: (hostId, request) => startMaintenance(deps, hostId, request),
+    endMaintenance: (hostId) => endMaintenance(deps, hostId),
+    replaceHost: (hostId, request) => replaceHost(deps, hostId, request),
     removeHost: (hostId, force) => removeHost(deps, hostId, force),
     listDatabases,
     getDatabase: (databaseId) => getDatabase(deps, databaseId),

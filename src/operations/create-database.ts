@@ -13,7 +13,7 @@ import {
   databaseFreeGuard,
   insertDatabase,
 } from "../store/databases.ts";
-import { listHosts } from "../store/hosts.ts";
+import { listPlaces } from "../store/hosts.ts";
 import { loadAnswer, saveAnswer } from "../store/idempotency.ts";
 import type { Query } from "../store/statement.ts";
 import { deleteTaskLogsOf } from "../store/task-log.ts";
@@ -60,7 +60,7 @@ async function prepare(
   request: CreateDatabaseRequest,
   id: string,
 ): Promise<PreparedChange> {
-  const hosts = (await listHosts(runtime.store.db)).map(({ record }) => record);
+  const hosts = await listPlaces(runtime.store.db);
   refuse([...validateIds(request), ...specProblems(deps, id, request.spec, hosts)]);
   refuse(validateHosts(request.spec, hosts));
   // Before the hosts are asked: they would name the existing database's own directories as obstacles.

@@ -1,5 +1,6 @@
 // What only the hosts can tell before a spec is accepted: ports in use, programs in place, directories free.
 
+import { dirname } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { hostValidationTimeoutMs } from "../base/limits.ts";
@@ -9,6 +10,8 @@ import type { Executor, ExecutorOf } from "../host/executor.ts";
 /** What one host is asked. */
 export interface HostQuestions {
   readonly hostId: string;
+  /** User that PostgreSQL runs as; null = the server's own. */
+  readonly postgresUser: string | null;
   readonly ports: readonly PortQuestion[];
   /** Programs that must be there. */
   readonly programs: readonly PathQuestion[];
@@ -74,7 +77,9 @@ async function askHost(
     const [listening, programs, directories] = await Promise.all([
       listeningPorts(executor, signal),
       Promise.all(questions.programs.map((asked) => checkProgram(executor, asked, signal))),
-      Promise.all(questions.directories.map((asked) => checkDirectory(executor, asked, signal))),
+      Promise.all(
+        questions.directories.map((asked) => checkDirectory(executor, asked, questions, signal)),
+      ),
     ]);
     const ports = questions.ports.map((asked) => checkPort(hostId, asked, listening));
     return {
@@ -123,14 +128,40 @@ async function checkProgram(
 
 async function checkDirectory(
   executor: Executor,
-  { path, nodeName, file }: PathQuestion,
+  asked: PathQuestion,
+  { postgresUser }: HostQuestions,
   signal: AbortSignal,
 ): Promise<Diagnostic | undefined> {
+  const { path, nodeName, file } = asked;
   const names = await executor.list(file, signal);
-  if (names.length === 0) return undefined;
+  if (names.length === 0) return checkPassage(executor, asked, postgresUser, signal);
   const message = `${nodeName}: ${file} of host ${executor.hostId} is not empty`;
   const hint = "move away or remove what an earlier database left there";
   return { path, code: "directory_in_use", message, hint };
+}
+
+/**
+ * Directories that are not there yet are made so that PostgreSQL's user passes. Those that are there have to let
+ * it pass, or initdb would fail where nobody expects it.
+ */
+async function checkPassage(
+  executor: Executor,
+  { path, nodeName, file }: PathQuestion,
+  user: string | null,
+  signal: AbortSignal,
+): Promise<Diagnostic | undefined> {
+  let present = dirname(file);
+  while (present !== "/" && !(await executor.stat(present, signal))) present = dirname(present);
+  const asUser = user === null ? {} : { user };
+  const { exitCode } = await executor.run({ argv: ["test", "-x", present], ...asUser }, { signal });
+  signal.throwIfAborted();
+  // Any other status is none of test(1): then nothing is known.
+  if (exitCode !== 1) return undefined;
+  const who = user === null ? "the server's user" : `user ${user}`;
+  const message = `${nodeName}: on host ${executor.hostId} ${who} cannot enter ${present}, where ${file} is to be`;
+  const hint =
+    "let it pass through every directory above the data (chmod o+x), or set postgres.instance_dir";
+  return { path, code: "directory_closed", message, hint };
 }
 
 /** State of a listening socket in /proc/net/tcp (proc_pid_net(5)). */

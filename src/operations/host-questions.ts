@@ -37,6 +37,7 @@ export function questionsFor(input: Questioned): readonly HostQuestions[] {
     return [
       {
         hostId: host.id,
+        postgresUser: host.postgres_user,
         ports,
         programs: fresh.flatMap(({ programs }) => programs),
         directories: fresh.flatMap(({ directories }) => directories),

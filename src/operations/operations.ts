@@ -20,9 +20,13 @@ import type {
   UpdateDatabaseRequest,
   UpdateDatabaseResponse,
 } from "../spec/database.ts";
-import type { Host } from "../spec/host.ts";
+import type { Host, MaintenanceRequest, UpdateHostRequest } from "../spec/host.ts";
 import type { PlanView } from "../spec/plan-view.ts";
-import type { RemoveHostResponse } from "../spec/requests.ts";
+import type {
+  RemoveHostResponse,
+  ReplaceHostRequest,
+  ReplaceHostResponse,
+} from "../spec/requests.ts";
 import type { Task, TaskLog, TaskScope } from "../spec/task.ts";
 import type { NodeOperations } from "./node-operations.ts";
 
@@ -68,8 +72,13 @@ export interface Operations {
   listJoinTokens(): Promise<readonly JoinTokenInfo[]>;
   createJoinToken(request: CreateJoinTokenRequest): Promise<CreateJoinTokenResponse>;
   revokeJoinToken(tokenId: string): Promise<JoinTokenInfo>;
-  listHosts(): Promise<readonly Host[]>;
+  /** Those that all selectors choose, see spec/host-labels.ts. */
+  listHosts(selectors?: readonly string[]): Promise<readonly Host[]>;
   getHost(hostId: string): Promise<Host>;
+  updateHost(hostId: string, request: UpdateHostRequest): Promise<Host>;
+  startMaintenance(hostId: string, request: MaintenanceRequest): Promise<Host>;
+  endMaintenance(hostId: string): Promise<Host>;
+  replaceHost(hostId: string, request: ReplaceHostRequest): Promise<ReplaceHostResponse>;
   removeHost(hostId: string, force: boolean): Promise<RemoveHostResponse>;
   listDatabases(): Promise<readonly DatabaseSummary[]>;
   getDatabase(databaseId: string): Promise<Database>;

@@ -4,9 +4,12 @@ import { hostReportStaleMs } from "../base/limits.ts";
 import { formatVersion } from "../postgres/version.ts";
 import { releases, spockMajor } from "../spec/defaults.ts";
 import type { Host, HostRecord, HostStatus, PgEdgeVersion } from "../spec/host.ts";
+import { withSettings } from "../store/host-settings.ts";
 import type { StoredHost } from "../store/hosts.ts";
 
-export function presentHost({ record, status }: StoredHost, nowMs: number): Host {
+export function presentHost(stored: StoredHost, nowMs: number): Host {
+  const { settings, status } = stored;
+  const record = withSettings(stored.record, settings);
   const versions = supportedVersions(record);
   const [newest] = versions;
   return {
@@ -21,7 +24,13 @@ export function presentHost({ record, status }: StoredHost, nowMs: number): Host
     ...(newest ? { default_pgedge_version: newest } : {}),
     supported_pgedge_versions: versions,
     etcd_mode: record.etcd_mode,
+    ...(Object.keys(settings.labels).length > 0 ? { labels: { ...settings.labels } } : {}),
+    ...(record.maintenance ? { maintenance: maintenanceOf(record.maintenance) } : {}),
   };
+}
+
+function maintenanceOf({ since_ms, reason }: NonNullable<HostRecord["maintenance"]>) {
+  return { since: rfc3339(since_ms), ...(reason === undefined ? {} : { reason }) };
 }
 
 /** Without a report for long, nothing of it is believed any more. */

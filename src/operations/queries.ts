@@ -3,6 +3,7 @@ import { messageOf } from "../base/errors.ts";
 import type { Cluster } from "../spec/cluster.ts";
 import type { Database } from "../spec/database.ts";
 import type { Host } from "../spec/host.ts";
+import { parseSelector } from "../spec/host-labels.ts";
 import type { Task, TaskLog, TaskScope } from "../spec/task.ts";
 import { loadDatabase } from "../store/databases.ts";
 import { listHosts as listStoredHosts } from "../store/hosts.ts";
@@ -12,7 +13,7 @@ import { lastEntryId, tailLog } from "../store/task-log.ts";
 import { listTasks as listStoredTasks } from "../store/tasks.ts";
 import { existingTask, type TaskKey } from "./cancel-task.ts";
 import type { OperationsDeps } from "./deps.ts";
-import { OperationError } from "./errors.ts";
+import { invalidInput, OperationError } from "./errors.ts";
 import type { LogPage, TaskPage } from "./operations.ts";
 import { presentDatabase } from "./present-database.ts";
 import { presentHost } from "./present-host.ts";
@@ -36,11 +37,22 @@ export async function getCluster(deps: OperationsDeps): Promise<Cluster> {
   }
 }
 
-/** By id. */
-export async function listHosts(deps: OperationsDeps): Promise<readonly Host[]> {
+/** By id; those that every selector chooses. */
+export async function listHosts(
+  deps: OperationsDeps,
+  selectors: readonly string[] = [],
+): Promise<readonly Host[]> {
   const { store } = runtimeOf(deps);
+  const parsed = selectors.map((text, index) => {
+    const selector = parseSelector(text);
+    if (selector) return selector;
+    const message = "is no selector: write `key`, `!key`, `key=value` or `key!=value`";
+    throw invalidInput([{ path: `label[${index}]`, code: "malformed", message }]);
+  });
   const nowMs = deps.clock.nowMs();
-  return (await listStoredHosts(store.display)).map((host) => presentHost(host, nowMs));
+  return (await listStoredHosts(store.display))
+    .filter(({ settings }) => parsed.every((selector) => selector(settings.labels)))
+    .map((host) => presentHost(host, nowMs));
 }
 
 export async function getHost(deps: OperationsDeps, hostId: string): Promise<Host> {

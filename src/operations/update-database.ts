@@ -12,7 +12,7 @@ import {
   MODIFIABLE_STATES,
   updateDatabase as updateRow,
 } from "../store/databases.ts";
-import { listHosts } from "../store/hosts.ts";
+import { listPlaces } from "../store/hosts.ts";
 import { idleDatabaseGuard, insertTask } from "../store/tasks.ts";
 import { accept, newTask, repeatedly } from "./accept.ts";
 import { type Before, lookAt, withoutHosts } from "./before.ts";
@@ -58,7 +58,7 @@ async function prepare(
   { databaseId, request, forceUpdate, removeHosts = [] }: UpdateRequest,
 ): Promise<{ readonly before: Before; readonly prepared: PreparedChange }> {
   const { store, sealer } = runtime;
-  const all = (await listHosts(store.db)).map(({ record }) => record);
+  const all = await listPlaces(store.db);
   const hosts = all.filter(({ id }) => !removeHosts.includes(id));
   const record = await loadDatabase(store.db, sealer, databaseId);
   const tenant = { ...(request.tenant_id === undefined ? {} : { tenant_id: request.tenant_id }) };

@@ -41,7 +41,14 @@ export async function restoreStore(member: Member, file: Uint8Array): Promise<vo
 }
 
 /** Tables whose present content stays. */
-const KEPT = ["hosts", "host_statuses", "join_tokens", "cluster_settings", "worker_lease"];
+const KEPT = [
+  "hosts",
+  "host_statuses",
+  "host_settings",
+  "join_tokens",
+  "cluster_settings",
+  "worker_lease",
+];
 
 /** Puts what must not go back into the file that will be loaded. */
 function merge(wanted: string, now: string): void {

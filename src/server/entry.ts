@@ -1,7 +1,10 @@
 // The way into the list of hosts, and what a host writes about itself there.
+import { messageOf } from "../base/errors.ts";
+import { installationsCheckMs } from "../base/limits.ts";
 import { buildVersion } from "../base/version.ts";
 import type { Config } from "../config/schema.ts";
 import { type ConfiguredHost, HostReporter, observeHost } from "../observe/host-report.ts";
+import { installationsMark } from "../observe/postgres-installations.ts";
 import type { HostRecord } from "../spec/host.ts";
 import { listHosts } from "../store/hosts.ts";
 import type { Member } from "./member.ts";
@@ -77,8 +80,38 @@ export class Entry {
     this.#host = host;
   }
 
-  report(signal: AbortSignal): Promise<void> {
-    return this.#reporter.run(this.#member.environment.config.host_id, signal);
+  async report(signal: AbortSignal): Promise<void> {
+    const { config } = this.#member.environment;
+    await Promise.all([
+      this.#reporter.run(config.host_id, signal),
+      ...(config.witness ? [] : [this.#watchInstallations(signal)]),
+    ]);
+  }
+
+  /** Writes the record again when a PostgreSQL version came, changed or went. */
+  async #watchInstallations(signal: AbortSignal): Promise<void> {
+    const { clock, config, executor, log } = this.#member.environment;
+    const look = () => installationsMark(executor, config.postgres.bin_dirs, signal);
+    let known = await look();
+    while (!signal.aborted) {
+      await clock.sleep(installationsCheckMs, signal).catch(() => undefined);
+      try {
+        const now = await look();
+        if (now === known) continue;
+        await this.register(signal);
+        known = now;
+        log.component("host").info("PostgreSQL versions changed", { versions: this.versions() });
+      } catch (error) {
+        if (signal.aborted) return;
+        const fields = { error: messageOf(error) };
+        log.component("host").warn("cannot look for PostgreSQL versions", fields);
+      }
+    }
+  }
+
+  /** As they were found last. */
+  versions(): readonly string[] {
+    return (this.#host?.installations ?? []).map(({ version }) => version);
   }
 
   /** The cluster does not know this host any more. */

@@ -17,17 +17,20 @@ import type { Member } from "./member.ts";
 import { followMembers } from "./members.ts";
 import { keeperPasswordPath, nodesOf } from "./open-store.ts";
 import { openPeers, type Peers } from "./peers.ts";
-import { recoverQuorum, rotateHostCertificates } from "./recover.ts";
+import { recoverQuorum, rotateHostCertificates, watchLeftBehind } from "./recover.ts";
 import { renewCertificate } from "./renew-certificate.ts";
 import { storeUrlsPath, writeStoreUrls } from "./store-urls.ts";
 import { superviseKeepers } from "./supervise-keepers.ts";
 import { settleVote } from "./vote.ts";
 
+/** Why a host leaves its cluster: it was removed, or has to join again since the cluster was recovered without it. */
+export type Leave = "removed" | "again";
+
 /** A cluster that this server serves. */
 export interface ServedCluster {
   readonly runtime: ClusterRuntime;
-  /** Aborts when the cluster no longer knows this host. */
-  readonly removed: AbortSignal;
+  /** Aborts when the cluster no longer knows this host, or went on without it; the reason tells which. */
+  readonly left: AbortSignal;
   /** Whether this host came in by this token without anybody having been told; true once. */
   tellJoined(token: Secret): Promise<boolean>;
   /** Ends the work in progress, which the next server continues, and then the store. */
@@ -44,10 +47,10 @@ export async function serve(
   signal: AbortSignal,
 ): Promise<ServedCluster> {
   const { environment, opened } = member;
-  const removal = new AbortController();
+  const leaving = new AbortController();
   const certificates = dirname(member.certificate.files.certificate);
   const peers = await openPeers({ environment, store: opened.store, certificates });
-  const entry = new Entry(member, peers, () => removal.abort());
+  const entry = new Entry(member, peers, () => leaving.abort("removed" satisfies Leave));
   if (time === "first") {
     try {
       await entry.enter(signal);
@@ -61,10 +64,11 @@ export async function serve(
   const background = startBackground(environment, {
     ...pieces(member, runtime, entry),
     peers: peers.follow,
+    leftBehind: (ending) => watchLeftBehind(member, (how) => leaving.abort(how), ending),
   });
   return {
     runtime,
-    removed: removal.signal,
+    left: leaving.signal,
     async tellJoined(token) {
       const id = member.membership.content.unanswered_join;
       if (id === undefined || id !== parseJoinToken(token)?.id) return false;

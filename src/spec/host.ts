@@ -3,6 +3,11 @@ import { type Static, Type } from "@sinclair/typebox";
 import { anyMap, closed, mapOf, oneOf } from "./closed.ts";
 import { Identifier, Strings, Timestamp } from "./fields.ts";
 
+/** Letters, digits, `-`, `_` and `.`, or nothing. */
+export const LABEL_VALUE = "^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$";
+
+const Address = Type.String({ minLength: 1, maxLength: 253, pattern: "^[A-Za-z0-9.:_-]+$" });
+
 export const PgEdgeVersion = closed({
   postgres_version: Type.String(),
   /** Empty where the installation has no Spock. */
@@ -31,6 +36,15 @@ export const HostCohort = closed({
 });
 export type HostCohort = Static<typeof HostCohort>;
 
+/** Words that users file a host under. */
+export const HostLabels = mapOf(Type.String({ maxLength: 63, pattern: LABEL_VALUE }));
+
+/** Since when a host gets no new instances, and why. */
+export const HostMaintenance = closed({
+  since: Timestamp,
+  reason: Type.Optional(Type.String()),
+});
+
 export const Host = closed({
   id: Identifier,
   orchestrator: Type.String(),
@@ -44,11 +58,39 @@ export const Host = closed({
   default_pgedge_version: Type.Optional(PgEdgeVersion),
   supported_pgedge_versions: Type.Optional(Type.Array(PgEdgeVersion)),
   etcd_mode: Type.Optional(oneOf(["server", "client"])),
+  labels: Type.Optional(HostLabels),
+  /** Absent = in service. */
+  maintenance: Type.Optional(HostMaintenance),
 });
 export type Host = Static<typeof Host>;
 
 export const ListHostsResponse = closed({ hosts: Type.Array(Host) });
 export type ListHostsResponse = Static<typeof ListHostsResponse>;
+
+/** PATCH of a host. What is absent stays as it is. */
+export const UpdateHostRequest = closed({
+  labels: Type.Optional(
+    mapOf(Type.Union([Type.String({ maxLength: 63, pattern: LABEL_VALUE }), Type.Null()]), {
+      description: "Added to those there are; null takes a label away.",
+    }),
+  ),
+  client_addresses: Type.Optional(
+    Type.Union([Type.Array(Address, { minItems: 1, maxItems: 16 }), Type.Null()], {
+      description: "Where clients reach the host. null = what its own configuration says.",
+    }),
+  ),
+});
+export type UpdateHostRequest = Static<typeof UpdateHostRequest>;
+
+export const MaintenanceRequest = closed({
+  reason: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
+  drain: Type.Optional(
+    Type.Boolean({
+      description: "Also have everything leave the host; refused where something cannot.",
+    }),
+  ),
+});
+export type MaintenanceRequest = Static<typeof MaintenanceRequest>;
 
 /** One installed PostgreSQL of a host. */
 export const Installation = closed({
@@ -101,5 +143,9 @@ export const HostRecord = closed({
   store: Type.Optional(StoreMember),
   /** Votes and runs no databases. */
   witness: Type.Optional(Type.Boolean()),
+  /** Gets no new instances. Said by users, never part of what the server stores; see store/host-settings.ts. */
+  maintenance: Type.Optional(
+    closed({ since_ms: Type.Integer(), reason: Type.Optional(Type.String()) }),
+  ),
 });
 export type HostRecord = Static<typeof HostRecord>;

@@ -7,6 +7,7 @@ export type RuleCode =
   | "conflict"
   | "duplicate"
   | "immutable"
+  | "maintenance"
   | "malformed"
   | "owned"
   | "required"

@@ -43,3 +43,30 @@ export const RemoveHostResponse = closed({
   update_database_tasks: Type.Array(Task),
 });
 export type RemoveHostResponse = Static<typeof RemoveHostResponse>;
+
+export const ReplaceHostRequest = closed({
+  replacement: Type.String({
+    minLength: 1,
+    maxLength: 36,
+    description: "Id of the host that takes its place; it is in the cluster already.",
+  }),
+  force: Type.Optional(
+    Type.Boolean({ description: "Also while the host answers: what runs there is given up." }),
+  ),
+});
+export type ReplaceHostRequest = Static<typeof ReplaceHostRequest>;
+
+export const ReplaceHostResponse = closed({
+  task: Task,
+  update_database_tasks: Type.Array(Task),
+  lost: Type.Array(
+    closed({
+      database_id: Type.String(),
+      node_name: Type.String(),
+      instance_id: Type.String(),
+      message: Type.String(),
+    }),
+    { description: "Data that was on the host alone." },
+  ),
+});
+export type ReplaceHostResponse = Static<typeof ReplaceHostResponse>;

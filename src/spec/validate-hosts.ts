@@ -27,6 +27,7 @@ export function validateHosts(
   const nodes = resolveNodes(filled);
   return [
     ...nodes.flatMap((node, index) => checkVersion(spec, node, index, { hosts, known })),
+    ...checkMaintenance(spec, hosts, previous),
     ...checkSpock(spec, nodes, hosts),
     ...checkParameters(spec, nodes),
     ...checkLines(spec, nodes),
@@ -70,6 +71,29 @@ function checkKnown(spec: DatabaseSpec, hosts: readonly HostRecord[]): readonly 
             ],
     ),
   );
+}
+
+/** A host in maintenance keeps what it has and gets nothing new. */
+function checkMaintenance(
+  spec: DatabaseSpec,
+  hosts: readonly HostRecord[],
+  previous: DatabaseSpec | undefined,
+): readonly Diagnostic[] {
+  const closed = new Map(
+    hosts.flatMap((host) => (host.maintenance ? [[host.id, host] as const] : [])),
+  );
+  return spec.nodes.flatMap((node, at) => {
+    const before = previous?.nodes.find(({ name }) => name === node.name)?.host_ids ?? [];
+    return node.host_ids.flatMap((id, index) => {
+      const host = closed.get(id);
+      if (!host || before.includes(id)) return [];
+      const reason = host.maintenance?.reason;
+      const why = reason === undefined ? "" : ` (${reason})`;
+      const message = `${node.name}: host ${id} is in maintenance${why}: it gets no new instances`;
+      const hint = `choose another host, or \`pgherd host maintenance off ${id}\``;
+      return [problem(`nodes[${at}].host_ids[${index}]`, "maintenance", message, hint)];
+    });
+  });
 }
 
 function checkVersion(

@@ -2,7 +2,8 @@
 import { asc, eq, inArray, ne, sql } from "drizzle-orm";
 import type { HostRecord, HostStatus } from "../spec/host.ts";
 import type { StoreDb } from "./db.ts";
-import { hostStatuses, hosts, ports } from "./schema.ts";
+import { type HostSettings, settingsOf, withSettings } from "./host-settings.ts";
+import { hostSettings, hostStatuses, hosts, ports } from "./schema.ts";
 import type { Query } from "./statement.ts";
 
 /** What a host said of itself last, and when (wall clock, milliseconds). */
@@ -12,7 +13,10 @@ export interface StoredHostStatus {
 }
 
 export interface StoredHost {
+  /** As the host wrote it. */
   readonly record: HostRecord;
+  /** What users said beside it. */
+  readonly settings: HostSettings;
   /** Absent = never reported. */
   readonly status?: StoredHostStatus;
 }
@@ -27,16 +31,24 @@ export async function listHosts(
       record: hosts.record,
       status: hostStatuses.status,
       updatedAtMs: hostStatuses.updatedAtMs,
+      settings: hostSettings,
     })
     .from(hosts)
     .leftJoin(hostStatuses, eq(hostStatuses.hostId, hosts.id))
+    .leftJoin(hostSettings, eq(hostSettings.hostId, hosts.id))
     .where(ids ? inArray(hosts.id, [...ids]) : undefined)
     .orderBy(asc(hosts.id));
   return rows.map((row) => {
     const record: HostRecord = JSON.parse(row.record);
-    if (row.status === null || row.updatedAtMs === null) return { record };
-    return { record, status: { status: JSON.parse(row.status), updatedAtMs: row.updatedAtMs } };
+    const known = { record, settings: settingsOf(row.settings) };
+    if (row.status === null || row.updatedAtMs === null) return known;
+    return { ...known, status: { status: JSON.parse(row.status), updatedAtMs: row.updatedAtMs } };
   });
+}
+
+/** Every host as databases are placed on it: what users said of it counts more than what it says. */
+export async function listPlaces(db: StoreDb): Promise<readonly HostRecord[]> {
+  return (await listHosts(db)).map(({ record, settings }) => withSettings(record, settings));
 }
 
 /** Writes a host's record at the start of its server. */
@@ -52,22 +64,25 @@ export function saveHost(db: StoreDb, record: HostRecord, atMs: number): Query {
     .toSQL();
 }
 
-/** From now on no host but this one has a member of the store. */
-export function forgetOtherMembers(db: StoreDb, hostId: string): Query {
-  return db
-    .update(hosts)
-    .set({
-      record: sql`json_remove(${hosts.record}, '$.store')`,
-      generation: sql`${hosts.generation} + 1`,
-    })
-    .where(ne(hosts.id, hostId))
-    .toSQL();
+/** From now on no host but this one has a member of the store, and that one has this Raft address. */
+export function forgetOtherMembers(
+  db: StoreDb,
+  own: { readonly hostId: string; readonly raft: string },
+): readonly Query[] {
+  const generation = sql`${hosts.generation} + 1`;
+  const without = sql`json_remove(${hosts.record}, '$.store')`;
+  const moved = sql`json_set(${hosts.record}, '$.store.raft', ${own.raft}, '$.store.voter', json('true'))`;
+  return [
+    db.update(hosts).set({ record: without, generation }).where(ne(hosts.id, own.hostId)).toSQL(),
+    db.update(hosts).set({ record: moved, generation }).where(eq(hosts.id, own.hostId)).toSQL(),
+  ];
 }
 
 /** Forgets a host and what was taken on it. */
 export function deleteHost(db: StoreDb, hostId: string): readonly Query[] {
   return [
     db.delete(hostStatuses).where(eq(hostStatuses.hostId, hostId)).toSQL(),
+    db.delete(hostSettings).where(eq(hostSettings.hostId, hostId)).toSQL(),
     db.delete(ports).where(eq(ports.hostId, hostId)).toSQL(),
     db.delete(hosts).where(eq(hosts.id, hostId)).toSQL(),
   ];

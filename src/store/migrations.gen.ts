@@ -67,5 +67,14 @@ export const migrations: readonly Migration[] = [
       "CREATE INDEX ha_intents_by_node ON ha_intents (database_id, node_name, state)",
       "CREATE UNIQUE INDEX ha_intents_one_handover ON ha_intents (database_id, node_name)\n  WHERE kind IN ('switchover', 'failover') AND state IN ('pending', 'running')"
     ]
+  },
+  {
+    "index": 4,
+    "name": "host_settings",
+    "breaking": false,
+    "sha256": "37e241415a19a0ba70e2b7cb239c3774bdc0573327eab94e352fe8fc1a149126",
+    "statements": [
+      "CREATE TABLE host_settings (\n  host_id TEXT PRIMARY KEY NOT NULL,\n  generation INTEGER NOT NULL,\n  labels TEXT NOT NULL,\n  client_addresses TEXT,\n  maintenance_since_ms INTEGER,\n  maintenance_reason TEXT\n) STRICT"
+    ]
   }
 ];

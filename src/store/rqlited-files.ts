@@ -131,7 +131,7 @@ async function settle(wish: Endpoint, known: Endpoint | undefined): Promise<Endp
 }
 
 /** A port that is free right now. */
-function freePort(host: string): Promise<number> {
+export function freePort(host: string): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", reject);

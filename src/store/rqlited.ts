@@ -65,13 +65,15 @@ export interface RqlitedChange {
   readonly timing?: RaftTiming;
   readonly voter?: boolean;
   readonly join?: readonly string[];
+  /** Others that know the old one do not find it any more. */
+  readonly raftPort?: number;
 }
 
 /** A supervised rqlited. */
 export interface Rqlited {
   /** Of its HTTP interface; does not change while it is supervised, nor later unless configured so. */
   readonly url: string;
-  /** Where others find its Raft port: `host:port`. */
+  /** Where others find its Raft port: `host:port`. Only a restart changes it. */
   readonly raft: string;
   readonly users: RqlitedUsers;
   readonly capabilities: RqliteCapabilities;
@@ -104,7 +106,7 @@ export async function superviseRqlited(
   await mkdir(paths.data, { recursive: true, mode: 0o700 });
   const binary = await ensureBinary(options.asset, paths.binaries, deps.rng);
   const users = await ensureUsers(paths, deps.rng);
-  const state = await ensureState(paths, { http: options.http, raft: options.raft }, deps.rng);
+  let state = await ensureState(paths, { http: options.http, raft: options.raft }, deps.rng);
   const commandLine = (change: RqlitedChange) =>
     rqlitedArguments({
       binary,
@@ -142,7 +144,9 @@ export async function superviseRqlited(
   }
   return {
     url: node.url,
-    raft: hostText(state.raft),
+    get raft() {
+      return hostText(state.raft);
+    },
     users,
     capabilities,
     adopted,
@@ -152,6 +156,8 @@ export async function superviseRqlited(
     restart(change, between = async () => undefined) {
       const { join: _done, ...before } = current;
       current = { ...before, ...change };
+      const { raftPort } = change;
+      if (raftPort !== undefined) state = { ...state, raft: { ...state.raft, port: raftPort } };
       return supervisor.replace(commandLine(current), between);
     },
     release: () => supervisor.release(),

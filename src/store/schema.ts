@@ -53,6 +53,18 @@ export const hostStatuses = sqliteTable("host_statuses", {
   updatedAtMs: integer("updated_at_ms").notNull(),
 });
 
+/** What users say of a host. `labels` and `client_addresses`: JSON. Compare-and-set on `generation` by operations. */
+export const hostSettings = sqliteTable("host_settings", {
+  hostId: text("host_id").primaryKey(),
+  generation: integer("generation").notNull(),
+  labels: text("labels").notNull(),
+  /** null = what the host says itself. */
+  clientAddresses: text("client_addresses"),
+  /** null = it is in service. */
+  maintenanceSinceMs: integer("maintenance_since_ms"),
+  maintenanceReason: text("maintenance_reason"),
+});
+
 /** `spec` (JSON, secrets sealed) and `generation`: operations. `state`: operations at acceptance, the worker at the end. */
 export const databases = sqliteTable("databases", {
   id: text("id").primaryKey(),

@@ -292,3 +292,59 @@ describe("three members", () => {
     expect((await cluster.host(1).hosts()).h3).toBe("healthy");
   });
 });
+
+const NOTICED = "the cluster went on without this host";
+
+describe("a recovery while the others are only out of reach", () => {
+  let cluster: TestCluster;
+  beforeAll(async () => {
+    cluster = await TestCluster.of(3);
+    await createOn(cluster, "before", cluster.host(2));
+  });
+  afterAll(() => cluster.destroy());
+
+  test("hosts whose servers never stopped notice it, say so, and follow the survivor", async () => {
+    const [first, second, third] = [cluster.host(1), cluster.host(2), cluster.host(3)];
+    for (const host of [second, third]) host.signalStore("SIGSTOP");
+    const recovered = await eventually(
+      "the survivor has no leader any more",
+      async () => {
+        const answer = await first.post("/v1/cluster/recover-quorum");
+        return answer.status === 200 ? answer : undefined;
+      },
+      30_000,
+    );
+    expect(existsSync(recovered.body.copy)).toBe(true);
+    const { body: made } = await first.post("/v1/cluster/join-tokens", {});
+    // The two have a majority of the old cluster: they elect a leader, and must not undo what the survivor did.
+    for (const host of [second, third]) host.signalStore("SIGCONT");
+    const startMs = performance.now();
+    for (const host of [second, third]) {
+      await eventually(
+        `${host.id} follows the survivor`,
+        async () => {
+          const { status, body } = await host.get("/v1/cluster/join-tokens").catch(() => ({
+            status: 0,
+            body: {},
+          }));
+          if (status !== 200 || !host.log().includes(NOTICED)) return undefined;
+          return body.tokens.some(({ id }: { id: string }) => id === made.id) ? true : undefined;
+        },
+        60_000,
+      );
+    }
+    console.log(`both followed after ${Math.round(performance.now() - startMs)} ms`);
+    const { body: tokens } = await first.get("/v1/cluster/join-tokens");
+    expect(tokens.tokens.map(({ id }: { id: string }) => id)).toContain(made.id);
+    await eventually("all three vote", async () => {
+      const { body } = await first.store("/nodes?nonvoters&ver=2");
+      return body.nodes.filter(({ voter }: { voter: boolean }) => voter).length === 3
+        ? true
+        : undefined;
+    });
+    await eventually("all are healthy", async () =>
+      Object.values(await second.hosts()).join() === "healthy,healthy,healthy" ? true : undefined,
+    );
+    await createOn(cluster, "after", third);
+  });
+});

@@ -20,7 +20,7 @@ import type {
 import type { DatabaseSpec } from "../../src/spec/database-spec.ts";
 import type { Host } from "../../src/spec/host.ts";
 import type { PlanView } from "../../src/spec/plan-view.ts";
-import type { RemoveHostResponse } from "../../src/spec/requests.ts";
+import type { RemoveHostResponse, ReplaceHostResponse } from "../../src/spec/requests.ts";
 import type { Task, TaskLogEntry, TaskScope, TaskStatus, TaskType } from "../../src/spec/task.ts";
 import { fakeNodes } from "./fake-nodes.ts";
 
@@ -73,6 +73,22 @@ export class FakeOperations implements Operations {
 
   async admit(_request: JoinOptionsRequest): Promise<JoinOptionsResponse> {
     throw new OperationError("invalid_join_token", "the join token is not valid");
+  }
+
+  async updateHost(hostId: string): Promise<Host> {
+    return this.getHost(hostId);
+  }
+
+  async startMaintenance(hostId: string): Promise<Host> {
+    return this.getHost(hostId);
+  }
+
+  async endMaintenance(hostId: string): Promise<Host> {
+    return this.getHost(hostId);
+  }
+
+  async replaceHost(hostId: string): Promise<ReplaceHostResponse> {
+    return { ...(await this.removeHost(hostId)), lost: [] };
   }
 
   async removeHost(hostId: string): Promise<RemoveHostResponse> {
