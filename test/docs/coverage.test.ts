@@ -59,11 +59,11 @@ describe("docs/api.md", () => {
   test("has every route and no other", () => {
     const rows = read(document)
       .split("\n")
-      .filter((line) => /^\| `(GET|POST|DELETE)/.test(line));
+      .filter((line) => /^\| `(GET|POST|PUT|PATCH|DELETE)/.test(line));
     const documented = rows.flatMap((row) => {
       const [first = ""] = row.slice(2).split(" | ");
       const path = /(\/\S*)`$/.exec(first)?.[1] ?? "";
-      return [...first.matchAll(/GET|POST|DELETE/g)].map(([method]) => `${method} ${path}`);
+      return [...first.matchAll(/GET|POST|PUT|PATCH|DELETE/g)].map(([method]) => `${method} ${path}`);
     });
     const real = endpoints
       .filter(({ path }) => !path.startsWith("/v1/internal/"))
