@@ -63,7 +63,9 @@ describe("docs/api.md", () => {
     const documented = rows.flatMap((row) => {
       const [first = ""] = row.slice(2).split(" | ");
       const path = /(\/\S*)`$/.exec(first)?.[1] ?? "";
-      return [...first.matchAll(/GET|POST|PUT|PATCH|DELETE/g)].map(([method]) => `${method} ${path}`);
+      return [...first.matchAll(/GET|POST|PUT|PATCH|DELETE/g)].map(
+        ([method]) => `${method} ${path}`,
+      );
     });
     const real = endpoints
       .filter(({ path }) => !path.startsWith("/v1/internal/"))
