@@ -5,7 +5,7 @@ import type { Clock } from "../base/clock.ts";
 import { isAbort, messageOf } from "../base/errors.ts";
 import { casPauseMs } from "../base/limits.ts";
 import type { Rqlite } from "./rqlite.ts";
-import type { Query } from "./statement.ts";
+import type { Query, QueryResult } from "./statement.ts";
 import { StoreError } from "./store-error.ts";
 
 /** What identifies one state of the row. */
@@ -38,6 +38,8 @@ export interface CompareAndSet<T extends Version> {
   readonly nonce: string;
   /** The row that the guard wants; undefined = none. */
   readonly seen: Version | undefined;
+  /** How it is sent the first time; as a transaction of its own when absent. */
+  readonly first?: (signal: AbortSignal) => Promise<readonly QueryResult[]>;
   /** A linearizable read of the row. */
   readonly read: (options: { signal: AbortSignal; timeoutMs: number }) => Promise<T | undefined>;
 }
@@ -51,13 +53,18 @@ export async function compareAndSet<T extends Version>(
   const { clock } = deps;
   const endMs = clock.monotonicMs() + options.deadlineMs;
   let why = "the store did not answer";
+  let { first } = write;
   for (;;) {
     const leftMs = endMs - clock.monotonicMs();
     if (leftMs <= 0) return { kind: "unknown", why };
     const timeoutMs = Math.min(options.timeoutMs, leftMs);
     const once = { signal: options.signal, timeoutMs, deadlineMs: timeoutMs };
     try {
-      const [guarded] = await deps.rqlite.request(write.statements, { transaction: true, ...once });
+      const send = first;
+      first = undefined;
+      const [guarded] = send
+        ? await within(clock, once, send)
+        : await deps.rqlite.request(write.statements, { transaction: true, ...once });
       if ((guarded?.changed ?? 0) > 0) return { kind: "done" };
     } catch (error) {
       why = doubtOf(error, options.signal);
@@ -72,6 +79,22 @@ export async function compareAndSet<T extends Version>(
     if (clock.monotonicMs() + casPauseMs >= endMs) return { kind: "unknown", why };
     await clock.sleep(casPauseMs, options.signal);
   }
+}
+
+/** What takes longer is as good as without an answer. */
+function within<T>(
+  clock: Clock,
+  { signal, timeoutMs }: { readonly signal: AbortSignal; readonly timeoutMs: number },
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const over = new AbortController();
+  const limit = clock.sleep(timeoutMs, AbortSignal.any([signal, over.signal])).then(() => {
+    throw new StoreError("timeout", "those who write together did not answer in time");
+  });
+  return Promise.race([work(signal), limit]).finally(() => {
+    over.abort();
+    limit.catch(() => undefined);
+  });
 }
 
 type Look<T> =

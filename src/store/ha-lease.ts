@@ -14,6 +14,7 @@ import {
   selectLease,
   updateLease,
 } from "./ha-rows.ts";
+import type { PatientWrites } from "./ha-store.ts";
 import type { Rqlite } from "./rqlite.ts";
 import type { Query, QueryResult } from "./statement.ts";
 import { StoreError } from "./store-error.ts";
@@ -83,6 +84,8 @@ export interface NodeKey {
 export interface LeaseStoreDeps {
   readonly rqlite: Rqlite;
   readonly clock: Clock;
+  /** Renewals and members' rows without news go this way, with those of the host's other keepers. */
+  readonly patient?: PatientWrites;
 }
 
 const BUMP: Query = {
@@ -91,7 +94,7 @@ const BUMP: Query = {
 };
 
 export function createLeaseStore(deps: LeaseStoreDeps, node: NodeKey): LeaseStore {
-  const { rqlite } = deps;
+  const { rqlite, patient } = deps;
   const read = (queries: readonly Query[], { signal, timeoutMs }: ReadOptions) =>
     rqlite.request(queries, {
       level: "linearizable",
@@ -116,19 +119,16 @@ export function createLeaseStore(deps: LeaseStoreDeps, node: NodeKey): LeaseStor
       const [epochs] = await read([selectEpochs(node)], options);
       return (epochs?.rows ?? []).map(epochOf);
     },
-    write(write, options) {
-      const seen = write.expected ?? undefined;
-      const statements = statementsOf(node, write, options.atMs);
-      const change = {
-        statements: options.news ? [...statements, BUMP] : statements,
-        nonce: write.row.nonce,
-        seen,
-        read: async (once: ReadOptions) => firstLease((await read([selectLease(node)], once))[0]),
-      };
-      return compareAndSet(deps, change, options);
-    },
+    write: (write, options) =>
+      writeLease(deps, node, write, options, async (once) =>
+        firstLease((await read([selectLease(node)], once))[0]),
+      ),
     async saveMember(status, news, atMs, options) {
       const upsert = upsertMember(node, status, atMs);
+      if (patient && !news) {
+        await patient.write([upsert], options.signal);
+        return;
+      }
       await change(news ? [upsert, BUMP] : [upsert], options);
     },
     async openIntent(intent, options) {
@@ -157,6 +157,27 @@ export function createLeaseStore(deps: LeaseStoreDeps, node: NodeKey): LeaseStor
       await change([update, BUMP], options);
     },
   };
+}
+
+/** A renewal that nobody waits for goes with those of the host's other keepers, once. */
+function writeLease(
+  deps: LeaseStoreDeps,
+  node: NodeKey,
+  write: LeaseWrite,
+  options: LeaseWriteOptions,
+  read: (once: ReadOptions) => Promise<LeaseRow | undefined>,
+): Promise<CasOutcome<LeaseRow>> {
+  const { patient } = deps;
+  const statements = statementsOf(node, write, options.atMs);
+  const quiet = patient && write.kind === "renew" && !options.news && !write.history;
+  const change = {
+    statements: options.news ? [...statements, BUMP] : statements,
+    nonce: write.row.nonce,
+    seen: write.expected ?? undefined,
+    read,
+    ...(quiet ? { first: (signal: AbortSignal) => patient.write(statements, signal) } : {}),
+  };
+  return compareAndSet(deps, change, options);
 }
 
 function statementsOf(node: NodeKey, write: LeaseWrite, atMs: number): readonly Query[] {

@@ -15,6 +15,7 @@ import type { SyncRecord } from "../../src/ha/quorum.ts";
 import type { HaSettings } from "../../src/ha/settings.ts";
 import type { MemberStatus } from "../../src/ha/state.ts";
 import { createLeaseStore, type LeaseStore } from "../../src/store/ha-lease.ts";
+import type { PatientWrites } from "../../src/store/ha-store.ts";
 import { migrate } from "../../src/store/migrate.ts";
 import { migrations } from "../../src/store/migrations.gen.ts";
 import type { Rqlite } from "../../src/store/rqlite.ts";
@@ -170,6 +171,43 @@ export function leaseContract(name: string, given: StoreOfTables): void {
       const quick = { ...options, deadlineMs: 150, timeoutMs: 50 };
       const outcome = await store.write(renewed(first, writer("a"), {}), quick);
       expect(outcome.kind).toBe("unknown");
+    });
+
+    test("a quiet renewal goes with those of others; what becomes of it is found out", async () => {
+      const first = await make();
+      const ways: ("shared" | "hangs" | "answer lost")[] = ["shared", "hangs", "answer lost"];
+      const shared: number[] = [];
+      let direct = 0;
+      const counting: Rqlite = {
+        request(statements, requestOptions) {
+          if (!statements.every(isRead)) direct += 1;
+          return rqlite.request(statements, requestOptions);
+        },
+      };
+      const patient: PatientWrites = {
+        async write(statements) {
+          shared.push(statements.length);
+          const way = ways.shift();
+          if (way === "hangs") return new Promise(() => undefined);
+          const results = await rqlite.request(statements, { transaction: false });
+          if (way === "answer lost") throw new StoreError("unknown", "lost");
+          return results;
+        },
+      };
+      const together = createLeaseStore({ rqlite: counting, clock: systemClock, patient }, node);
+      const quiet = { ...options, news: false, timeoutMs: 200 };
+      let row = first;
+      for (const expected of [0, 1, 1]) {
+        const write = renewed(row, writer("a"), { optime: "0/10" });
+        expect((await together.write(write, quiet)).kind).toBe("done");
+        expect([direct, await lease()]).toEqual([expected, write.row]);
+        row = write.row;
+      }
+      expect(shared).toEqual([1, 1, 1]);
+      const change = { phase: "open" } as const;
+      const news = renewed(row, writer("a"), { change });
+      expect((await together.write(news, options)).kind).toBe("done");
+      expect([shared.length, direct]).toEqual([3, 2]);
     });
 
     test("the history tells who had which epoch, and where its timeline began", async () => {
