@@ -276,6 +276,8 @@ export const storeNodesTimeoutMs = 5_000;
 export const membersCheckMs = 2_000;
 /** One request of a joining host to one member. */
 export const joinRequestTimeoutMs = 15_000;
+/** How long members of the store bear the silence of its leader; a new one is there after about twice this time. */
+export const storeLeaderTimeoutMs = 500;
 /**
  * Without a leader for this long, requests to the store fail instead of waiting for one. An election takes 1 to
  * 1.5 seconds; a client is told within 2.

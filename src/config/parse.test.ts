@@ -50,7 +50,7 @@ describe("defaults", () => {
       stop_grace_period_seconds: 30,
       http: { bind_addr: "127.0.0.1", port: 3000 },
       logging: { level: "info", pretty: false, component_levels: {} },
-      store: { http_port: 0, raft_port: 0 },
+      store: { http_port: 0, raft_port: 0, leader_timeout_ms: 500 },
       peer: { port: 0 },
       postgres: { bin_dirs: [], user: "postgres", instance_dir: "/data/instances" },
       random_ports: { min: 5432, max: 15432 },

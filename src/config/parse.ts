@@ -1,6 +1,7 @@
 // Settings of all sources, laid over the defaults of the machine, as one checked configuration. Pure.
 import { isIP } from "node:net";
 import type { TSchema } from "@sinclair/typebox";
+import { storeLeaderTimeoutMs } from "../base/limits.ts";
 import { type Diagnostic, fail, ok, type Result } from "../base/result.ts";
 import { identifierProblem } from "../spec/ids.ts";
 import { shapeProblems } from "../spec/shape.ts";
@@ -70,6 +71,7 @@ function withDefaults(given: ReadonlyMap<string, Setting>, machine: Machine): re
     "peer.port": 0,
     "store.http_port": 0,
     "store.raft_port": 0,
+    "store.leader_timeout_ms": storeLeaderTimeoutMs,
     "postgres.bin_dirs": [],
     "postgres.user": machine.uid === 0 ? "postgres" : undefined,
     "postgres.instance_dir": `${dataDir}/instances`,

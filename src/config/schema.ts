@@ -34,6 +34,12 @@ const Logging = closed({
 const Store = closed({
   http_port: Type.Integer({ ...Port, description: "0 = chosen once, then kept." }),
   raft_port: Type.Integer({ ...Port, description: "0 = chosen once, then kept." }),
+  leader_timeout_ms: Type.Integer({
+    minimum: 100,
+    maximum: 10_000,
+    description:
+      "How long members of the store bear the silence of its leader before they choose another.",
+  }),
 });
 
 const Peer = closed({

@@ -12,7 +12,7 @@ import type { ClusterKey } from "../store/cluster-key.ts";
 import { listHosts } from "../store/hosts.ts";
 import { loadJoinToken } from "../store/join-tokens.ts";
 import { removeNode } from "../store/rqlite-nodes.ts";
-import { LAN_TIMING } from "../store/rqlited-process.ts";
+import { clusterTiming } from "../store/rqlited-process.ts";
 import type { Sealer } from "../store/sealing.ts";
 import type { ServerEnvironment } from "./environment.ts";
 import type { HostCertificate } from "./host-certificate.ts";
@@ -114,10 +114,11 @@ function proves(offered: string | undefined, expected: string): boolean {
 }
 
 /** A lone member elects itself in a hurry; with others that would disturb them. */
-async function becomePatient({ opened, membership }: AdmitParts): Promise<void> {
+async function becomePatient({ environment, opened, membership }: AdmitParts): Promise<void> {
   if (membership.content.clustered) return;
   await membership.update({ clustered: true });
-  await opened.rqlited.restart({ timing: LAN_TIMING });
+  const timing = clusterTiming(environment.config.store.leader_timeout_ms);
+  await opened.rqlited.restart({ timing });
 }
 
 function grantOf({ environment, opened, membership }: AdmitParts, key: ClusterKey): JoinGrant {

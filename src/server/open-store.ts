@@ -12,7 +12,7 @@ import { type Rqlited, superviseRqlited } from "../store/rqlited.ts";
 import { rqlitedAsset } from "../store/rqlited-asset.ts";
 import { replaceFile } from "../store/rqlited-binary.ts";
 import { ensureState, rqlitedPaths } from "../store/rqlited-files.ts";
-import { LAN_TIMING, SINGLE_NODE_TIMING } from "../store/rqlited-process.ts";
+import { clusterTiming, SINGLE_NODE_TIMING } from "../store/rqlited-process.ts";
 import { createStore, type Store } from "../store/store.ts";
 import type { ServerEnvironment } from "./environment.ts";
 import type { HostCertificate } from "./host-certificate.ts";
@@ -73,7 +73,9 @@ export async function openStore(
       nodeId: config.host_id,
       http: { host, port: config.store.http_port },
       raft: { host, port: config.store.raft_port },
-      timing: membership.content.clustered ? LAN_TIMING : SINGLE_NODE_TIMING,
+      timing: membership.content.clustered
+        ? clusterTiming(config.store.leader_timeout_ms)
+        : SINGLE_NODE_TIMING,
       tls: { files: certificate.files, client: tls },
       voter: seat.voter,
       until: seat.until,

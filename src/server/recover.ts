@@ -12,7 +12,7 @@ import { forgetOtherMembers } from "../store/hosts.ts";
 import { createRqlite, type Rqlite } from "../store/rqlite.ts";
 import { writeLonePeer } from "../store/rqlite-nodes.ts";
 import { ensureUsers, freePort, rqlitedPaths } from "../store/rqlited-files.ts";
-import { LAN_TIMING } from "../store/rqlited-process.ts";
+import { clusterTiming } from "../store/rqlited-process.ts";
 import { StoreError } from "../store/store-error.ts";
 import type { ServerEnvironment } from "./environment.ts";
 import type { Member } from "./member.ts";
@@ -50,7 +50,8 @@ export async function recoverQuorum(member: Member): Promise<{ readonly copy: st
   // Members that are only out of reach still know the old port: at another one they cannot undo what this host does.
   const raftPort =
     config.store.raft_port === 0 ? await freePort(listenHost(environment)) : undefined;
-  const change = { voter: true, timing: LAN_TIMING, ...(raftPort ? { raftPort } : {}) };
+  const timing = clusterTiming(config.store.leader_timeout_ms);
+  const change = { voter: true, timing, ...(raftPort ? { raftPort } : {}) };
   await rqlited.restart(change, async () => {
     await cp(paths.data, copy, { recursive: true });
     await writeLonePeer(paths, { id: config.host_id, raft: rqlited.raft });

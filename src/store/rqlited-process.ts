@@ -43,8 +43,11 @@ export const SINGLE_NODE_TIMING: RaftTiming = {
   electionMs: 60,
   leaderLeaseMs: 50,
 };
-/** A new leader after about a second, and room for stalls of a busy machine. */
-export const LAN_TIMING: RaftTiming = { heartbeatMs: 500, electionMs: 500, leaderLeaseMs: 400 };
+/** Of a cluster of several, whose members bear the leader's silence for this long. */
+export function clusterTiming(leaderTimeoutMs: number): RaftTiming {
+  const leaderLeaseMs = Math.round(leaderTimeoutMs * 0.8);
+  return { heartbeatMs: leaderTimeoutMs, electionMs: leaderTimeoutMs, leaderLeaseMs };
+}
 
 /** The whole command line. The data directory comes last; by it a process is known as ours. */
 export function rqlitedArguments(options: {

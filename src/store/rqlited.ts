@@ -46,7 +46,7 @@ export interface RqlitedOptions {
   /** Port 0: a free one is chosen once and remembered. */
   readonly http: Endpoint;
   readonly raft: Endpoint;
-  /** `SINGLE_NODE_TIMING` when absent; `LAN_TIMING` for a cluster of several. */
+  /** `SINGLE_NODE_TIMING` when absent; `clusterTiming` for a cluster of several. */
   readonly timing?: RaftTiming;
   /** Without it rqlited speaks in clear, and only on loopback addresses. */
   readonly tls?: RqlitedTls;
