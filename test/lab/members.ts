@@ -88,7 +88,12 @@ export class LabMember {
         signal: AbortSignal.timeout(timeoutMs),
       });
       const answer: unknown = await response.json().catch(() => ({}));
-      return { ...Object(answer), status_code: response.status, seconds: seconds() };
+      return {
+        ...Object(answer),
+        status_code: response.status,
+        retry_after: response.headers.get("retry-after"),
+        seconds: seconds(),
+      };
     } catch (thrown) {
       return { status_code: 0, error: String(thrown), seconds: seconds() };
     }
