@@ -112,7 +112,7 @@ export async function ensureState(
     throw new AppError("terminal", `${paths.state} is not what was written there`);
   }
   const http = await settle(wish.http, found?.http);
-  const raft = await settle(wish.raft, found?.raft);
+  const raft = await settle(wish.raft, found?.raft, http.port);
   const state = { ...(found?.process ? { process: found.process } : {}), http, raft };
   await saveState(paths, state, rng);
   return state;
@@ -123,11 +123,19 @@ export async function saveState(paths: RqlitedPaths, state: RqlitedState, rng: R
   await replaceFile(paths.state, text, { mode: 0o600, rng });
 }
 
-async function settle(wish: Endpoint, known: Endpoint | undefined): Promise<Endpoint> {
+async function settle(
+  wish: Endpoint,
+  known: Endpoint | undefined,
+  taken?: number,
+): Promise<Endpoint> {
   if (wish.port !== 0) return wish;
   // The port stays when the address changes: others may know it.
   if (known) return { host: wish.host, port: known.port };
-  return { host: wish.host, port: await freePort(wish.host) };
+  // Nothing listens there yet on the port that was chosen before: it may be given twice.
+  for (;;) {
+    const port = await freePort(wish.host);
+    if (port !== taken) return { host: wish.host, port };
+  }
 }
 
 /** A port that is free right now. */
