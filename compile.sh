@@ -16,8 +16,8 @@ build=/var/tmp/pgherd-build
 mkdir -p "$build"
 [ -O "$build" ] || { say "$build is someone else's: the bytes will differ from other builds"; build=$CACHE/build; mkdir -p "$build"; }
 exec 9<"$build" && flock 9
-rm -rf "$build"/{src,agents,out} && mkdir -p "$build"/{out,.cache/assets} dist
-cp -r src agents package.json bun.lock bunfig.toml tsconfig.json "$build"
+rm -rf "$build"/{src,agents,packaging,out} && mkdir -p "$build"/{out,.cache/assets} dist
+cp -r src agents packaging package.json bun.lock bunfig.toml tsconfig.json "$build"
 (cd "$build" && bun install --frozen-lockfile --production --silent </dev/null)
 for arch in "$@"; do
   for part in "" .json; do cp ".cache/assets/rqlited-linux-$arch$part" "$build/.cache/assets/rqlited$part"; done

@@ -31,6 +31,11 @@ declare module "*.sql" {
   export default text;
 }
 
+declare module "*.service" {
+  const text: string;
+  export default text;
+}
+
 declare module "*.wasm" {
   const path: string;
   export default path;

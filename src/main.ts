@@ -8,6 +8,7 @@ async function run(argv: readonly string[]): Promise<number> {
     return (await import("../agents/keeper/main.ts")).runKeeper(argv.slice(1));
   if (first === "fencer")
     return (await import("../agents/fencer/main.ts")).runFencer(argv.slice(1));
+  if (first === "keepers") return (await import("./server/keepers-command.ts")).runKeepersCommand();
   if (first === "version") return (await import("./server/print.ts")).printVersion();
   if (first === "server" && !rest.includes("--help")) {
     if (second === "run") return (await import("./server.ts")).runServer(rest);

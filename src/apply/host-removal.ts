@@ -1,14 +1,18 @@
 // The task that removes a host: it waits until every database has left it, takes the host's member out of the
 // store, and forgets the host. May be cut at any point and begun again.
 import { messageOf } from "../base/errors.ts";
-import { hostRemovalPollMs } from "../base/limits.ts";
-import { deleteHost } from "../store/hosts.ts";
+import { hostCleaningTimeoutMs, hostRemovalPollMs, stepAbortGraceMs } from "../base/limits.ts";
+import { deleteHost, listHosts } from "../store/hosts.ts";
 import { lastEntryId } from "../store/task-log.ts";
 import { listChildTasks, loadTask, moveTask, type TaskRecord } from "../store/tasks.ts";
+import type { HostWork } from "./host-work.ts";
 import { type JournalDeps, TaskJournal } from "./journal.ts";
+import type { LogFields } from "./log.ts";
 import type { RunEnd } from "./task-run.ts";
+import { within } from "./within.ts";
 
 export interface HostRemovalDeps extends JournalDeps {
+  readonly hostWork: HostWork;
   /** Takes a host's member out of the store; nothing happens when it has none. */
   readonly removeNode: (hostId: string) => Promise<void>;
 }
@@ -53,10 +57,48 @@ export class HostRemoval {
       return this.#end(task, journal, { status: "failed", error });
     }
     journal.log.write("removing host", { host_id: hostId });
+    const left = await this.#clean(task, hostId, journal);
+    if (left !== undefined) return this.#end(task, journal, { status: "failed", error: left });
     await this.#deps.removeNode(hostId);
     journal.record(deleteHost(store.db, hostId));
     journal.log.write("removed host", { host_id: hostId });
     return this.#end(task, journal, { status: "completed", error: null });
+  }
+
+  /** Leaves nothing on a host without a server. Why it has to stay in the list; undefined when it need not. */
+  async #clean(
+    task: TaskRecord,
+    hostId: string,
+    journal: TaskJournal,
+  ): Promise<string | undefined> {
+    const { store, clock, lease, hostWork } = this.#deps;
+    const [host] = await listHosts(store.db, [hostId]);
+    if (!host?.record.ssh) return undefined;
+    const signal = clock.deadline(hostCleaningTimeoutMs, lease.lost);
+    const log = (message: string, fields: LogFields = {}) =>
+      journal.log.write(message, { host_id: hostId, ...fields });
+    const flushing = new AbortController();
+    const flusher = journal.log.run(flushing.signal);
+    try {
+      const cleaning = hostWork.clean(host.record, { signal, log });
+      await within(clock, cleaning, signal, stepAbortGraceMs);
+      log("nothing of pgherd is left there");
+      return undefined;
+    } catch (thrown) {
+      lease.lost.throwIfAborted();
+      const why = messageOf(thrown);
+      const { data_dir, instance_dir, run_dir } = host.record;
+      if (task.work.removeForce !== true) {
+        return `host ${hostId} stays: it cannot be cleaned: ${why}; with force it is forgotten as it is`;
+      }
+      log(`cannot be cleaned, and is forgotten as it is: ${why}`, {
+        stays: [data_dir, instance_dir, run_dir, "pgherd-* units", "processes of its instances"],
+      });
+      return undefined;
+    } finally {
+      flushing.abort(new DOMException("the cleaning ended", "AbortError"));
+      await flusher;
+    }
   }
 
   /** Waits for the tasks of the databases; what became of those that failed. */

@@ -13,6 +13,7 @@ import {
 } from "../base/limits.ts";
 import type { Rng } from "../base/rng.ts";
 import { type ActiveTask, listActiveTasks } from "../store/tasks.ts";
+import { HostAddition } from "./host-addition.ts";
 import { HostRemoval, type HostRemovalDeps } from "./host-removal.ts";
 import { acquireLease, type LeaseDeps } from "./lease.ts";
 import { prune } from "./prune.ts";
@@ -23,7 +24,11 @@ import { type RunEnd, TaskRun, type TaskRunDeps } from "./task-run.ts";
 
 export type WorkerDeps = LeaseDeps &
   StepDeps &
-  Pick<HostRemovalDeps, "removeNode"> & { readonly rng: Rng };
+  Pick<HostRemovalDeps, "removeNode" | "hostWork"> & {
+    readonly rng: Rng;
+    /** What else is done while this server is the one that works. Ends when the signal aborts. */
+    readonly duties?: readonly ((signal: AbortSignal) => Promise<void>)[];
+  };
 
 export interface Worker {
   /** Works until the signal aborts; then running steps are stopped and left to the next worker. */
@@ -61,6 +66,7 @@ async function serveTerm(deps: WorkerDeps & TaskRunDeps): Promise<void> {
       lease.work(() => rotateCertificates(deps, lease)),
     ),
     repeat(deps, pruneIntervalMs, lease.lost, () => prune(deps, lease)),
+    ...(deps.duties ?? []).map((duty) => duty(lease.lost)),
   ]);
   // Nothing runs any more: whoever leads now need not wait until the lease runs out.
   const bounded = deps.clock.deadline(workerReleaseTimeoutMs);
@@ -94,7 +100,7 @@ export class TaskLoop {
   readonly #deps: TaskRunDeps & HostRemovalDeps;
   readonly #runs = new Map<
     string,
-    { readonly run: TaskRun | HostRemoval; readonly database: string | null }
+    { readonly run: TaskRun | HostRemoval | HostAddition; readonly database: string | null }
   >();
   readonly #ends = new Map<string, Promise<void>>();
   /** Abandoned tasks and when, on the monotonic clock, they are tried again. */
@@ -155,10 +161,7 @@ export class TaskLoop {
   }
 
   #begin(task: ActiveTask): void {
-    const run =
-      task.scope === "host"
-        ? new HostRemoval(this.#deps, task.id)
-        : new TaskRun(this.#deps, task.id);
+    const run = this.#runOf(task);
     this.#runs.set(task.id, { run, database: task.databaseId });
     const end = this.#runUnderLease(run).then((result) => {
       this.#runs.delete(task.id);
@@ -171,7 +174,7 @@ export class TaskLoop {
   }
 
   /** Never rejects: what could not begin is tried again. */
-  async #runUnderLease(run: TaskRun | HostRemoval): Promise<RunEnd> {
+  async #runUnderLease(run: TaskRun | HostRemoval | HostAddition): Promise<RunEnd> {
     const { lease, log } = this.#deps;
     try {
       return await lease.work(() => run.run());
@@ -179,6 +182,11 @@ export class TaskLoop {
       log.warn("could not begin a task", { error: messageOf(error) });
       return "abandoned";
     }
+  }
+
+  #runOf({ id, scope, addHost }: ActiveTask): TaskRun | HostRemoval | HostAddition {
+    if (scope !== "host") return new TaskRun(this.#deps, id);
+    return addHost === null ? new HostRemoval(this.#deps, id) : new HostAddition(this.#deps, id);
   }
 
   /** Ends when the store changed, a run ended or the time is over; changes in quick succession count as one. */

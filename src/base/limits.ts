@@ -293,6 +293,26 @@ export const storeLeadershipTimeoutMs = 1_000;
 export const hostPreflightTimeoutMs = 60_000;
 /** One try of a machine to reach another. */
 export const hostReachTimeoutMs = 5_000;
+/** One piece of work of the program on a host without a server with the keepers there. */
+export const distantKeepersTimeoutMs = 60_000;
+/** How often the leader looks at a host without a server. */
+export const hostCareIntervalMs = 7_000;
+/** One look at such a host; a frozen one holds up nobody but itself. */
+export const hostCareTimeoutMs = 20_000;
+/** How often its size and installations are asked for. */
+export const hostFactsIntervalMs = 60_000;
+/** Putting the program on a host. */
+export const hostUploadTimeoutMs = 600_000;
+/** Making a machine a host, all of it. */
+export const hostPreparationTimeoutMs = 900_000;
+/** Removing everything from a host. */
+export const hostCleaningTimeoutMs = 600_000;
+/** Least free space of a machine that becomes a host, in bytes: two versions of the program and some room. */
+export const hostFreeBytesMin = 512 * 1024 * 1024;
+/** From the start of a server on a new member until it is in the list of hosts, healthy. */
+export const hostJoinTimeoutMs = 180_000;
+/** How long the token lives with which an installed server joins. */
+export const hostJoinTokenMs = 900_000;
 /** Clocks of two hosts further apart than this are refused. */
 export const hostClockDifferenceMsMax = 2_000;
 /** How often the removal of a host looks whether its databases have left. */

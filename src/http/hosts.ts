@@ -1,4 +1,6 @@
 // Routes of hosts.
+
+import { AddHostRequest, AddHostResponse } from "../spec/add-host.ts";
 import { Host, ListHostsResponse, MaintenanceRequest, UpdateHostRequest } from "../spec/host.ts";
 import { RemoveHostResponse, ReplaceHostRequest, ReplaceHostResponse } from "../spec/requests.ts";
 import { type Endpoint, endpoint } from "./endpoint.ts";
@@ -17,6 +19,21 @@ export function hostEndpoints(): readonly Endpoint[] {
       answers: { 200: ListHostsResponse },
       errors: [400, 409],
       handle: async ({ operations, query }) => ({ hosts: await operations.listHosts(query.label) }),
+    }),
+    endpoint({
+      method: "POST",
+      path: "/v1/hosts",
+      operationId: "add-host",
+      tag: "Host",
+      summary: "Make a machine with sshd a host",
+      description:
+        "The machine is looked at first: what speaks against it is answered, all at once, and nothing is changed. " +
+        "Then a task puts the program there. With `join` it becomes a member with a server of its own; without, " +
+        "the members manage it over SSH. Credentials are stored sealed and never answered.",
+      body: AddHostRequest,
+      answers: { 200: AddHostResponse },
+      errors: [400, 409],
+      handle: ({ operations, body }) => operations.addHost(body),
     }),
     endpoint({
       method: "GET",

@@ -23,6 +23,8 @@ export interface HostStatusDeps {
   readonly leaderNowMs?: () => Promise<number | undefined>;
   /** What databases can be made of here; undefined where none are meant to run. */
   readonly installations?: () => readonly Installation[] | undefined;
+  /** How the clock of a host that is not this one is looked at. */
+  readonly otherClock?: (signal: AbortSignal) => Promise<ComponentStatus>;
   /** When the certificate that other hosts know this one by was issued and ends; absent = it needs none. */
   readonly certificate?: () => { readonly issuedAtMs: number; readonly notAfterMs: number };
 }
@@ -45,7 +47,7 @@ export class HostComponents {
       explained(() => this.#store(bounded)),
       explained(() => this.#disk(bounded)),
       explained(() => this.#driver(bounded)),
-      explained(() => this.#clock(bounded)),
+      explained(() => (this.#deps.otherClock ?? ((signal) => this.#clock(signal)))(bounded)),
       explained(async () => this.#certificate()),
     ]);
     signal.throwIfAborted();

@@ -4,7 +4,7 @@ import type { Plan } from "../plan/resource.ts";
 import type { TaskScope, TaskType } from "../spec/task.ts";
 import type { Query } from "../store/statement.ts";
 import type { Guard } from "../store/store.ts";
-import type { TaskRecord } from "../store/tasks.ts";
+import type { TaskRecord, TaskWork } from "../store/tasks.ts";
 import type { ClusterRuntime, OperationsDeps } from "./deps.ts";
 import { OperationError } from "./errors.ts";
 
@@ -73,7 +73,21 @@ export interface NewTask {
 }
 
 /** A pending task that removes a host once its child tasks have ended. */
-export function newHostRemoval(deps: OperationsDeps, hostId: string): TaskRecord {
+export function newHostRemoval(
+  deps: OperationsDeps,
+  hostId: string,
+  removeForce: boolean,
+): TaskRecord {
+  return newHostTask(deps, hostId, "remove_host", { removeHost: hostId, removeForce });
+}
+
+/** A pending task about a host itself. */
+export function newHostTask(
+  deps: OperationsDeps,
+  hostId: string,
+  type: TaskType,
+  work: Omit<TaskWork, "plan">,
+): TaskRecord {
   const nothing = { databaseId: "", generation: 0, parentGeneration: 0 };
   const plan: Plan = {
     ...nothing,
@@ -83,8 +97,8 @@ export function newHostRemoval(deps: OperationsDeps, hostId: string): TaskRecord
     switchovers: [],
     writeGapMs: {},
   };
-  const task = newTask(deps, { scope: "host", databaseId: hostId, type: "remove_host", plan });
-  return { ...task, databaseId: null, hostId, work: { plan, removeHost: hostId } };
+  const task = newTask(deps, { scope: "host", databaseId: hostId, type, plan });
+  return { ...task, databaseId: null, hostId, work: { plan, ...work } };
 }
 
 /** A pending task for a plan of a database. */

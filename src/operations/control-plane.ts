@@ -1,5 +1,6 @@
 // The operations of a real control plane: one file per verb, put together.
 import { rfc3339 } from "../base/clock.ts";
+import { addHost } from "./add-host.ts";
 import { cancelTask } from "./cancel-task.ts";
 import { createNodeOperations } from "./control-nodes.ts";
 import { createDatabase, planCreate } from "./create-database.ts";
@@ -54,6 +55,7 @@ export function createOperations(deps: OperationsDeps): Operations {
     startMaintenance: (hostId, request) => startMaintenance(deps, hostId, request),
     endMaintenance: (hostId) => endMaintenance(deps, hostId),
     replaceHost: (hostId, request) => replaceHost(deps, hostId, request),
+    addHost: (request) => addHost(deps, request),
     removeHost: (hostId, force) => removeHost(deps, hostId, force),
     listDatabases,
     getDatabase: (databaseId) => getDatabase(deps, databaseId),

@@ -4,12 +4,24 @@ import type { Ids } from "../base/ids.ts";
 import type { Logger } from "../base/log.ts";
 import type { Rng } from "../base/rng.ts";
 import type { Secret } from "../base/secret.ts";
-import type { ExecutorOf } from "../host/executor.ts";
+import type { Executor, ExecutorOf } from "../host/executor.ts";
 import type { Driver } from "../orchestrator/driver.ts";
+import type { LearnedHostKey, SshAccess } from "../spec/add-host.ts";
 import type { JoinOptionsRequest, JoinOptionsResponse } from "../spec/cluster.ts";
+import type { SshRecord } from "../spec/host.ts";
 import type { Sealer } from "../store/sealing.ts";
 import type { Store } from "../store/store.ts";
 import type { StatementParser } from "./statement-parser.ts";
+
+/** A machine that is looked at over SSH before it becomes a host. */
+export interface SshProbe {
+  readonly executor: Executor;
+  /** Keys that were taken on first use. */
+  readonly learned: () => readonly LearnedHostKey[];
+  /** What is stored of the way there; credentials sealed. */
+  readonly record: () => Omit<SshRecord, "bin_dirs">;
+  readonly close: () => Promise<void>;
+}
 
 /** Everything that exists only after the cluster was initialised. */
 export interface ClusterRuntime {
@@ -36,6 +48,10 @@ export interface ClusterRuntime {
   /** Driver of a host, by the `orchestrator` of its record; undefined = this build does not have it. */
   readonly driver: (orchestrator: string) => Driver | undefined;
   readonly executor: ExecutorOf;
+  /** Opens nothing yet; throws a terminal AppError for a host key that is none. */
+  readonly openSsh: (hostId: string, access: SshAccess) => SshProbe;
+  /** As uname -m has it; the program of this server runs on no other. */
+  readonly machine: string;
 }
 
 /** What init made. The recovery key is shown once and not kept. */

@@ -5,6 +5,7 @@ import { messageOf } from "../base/errors.ts";
 import {
   diskFreePartMin,
   hostClockDifferenceMsMax,
+  hostFreeBytesMin,
   hostPreflightTimeoutMs,
   hostReachTimeoutMs,
 } from "../base/limits.ts";
@@ -26,7 +27,17 @@ export interface PreflightQuestions {
   /** Directories with PostgreSQL's programs beside the usual ones. */
   readonly binDirs: readonly string[];
   /** What the machine itself must be able to reach. */
-  readonly reach: readonly { readonly host: string; readonly port: number }[];
+  readonly reach: readonly Place[];
+  /** As uname -m has it: the only kind that the program runs on; absent = all that it is built for. */
+  readonly machine?: string;
+  /** Where pgherd would keep its own files. */
+  readonly dataDir?: string;
+}
+
+/** A port of some machine. */
+export interface Place {
+  readonly host: string;
+  readonly port: number;
 }
 
 export interface DiskFacts {
@@ -85,15 +96,48 @@ export async function preflightHost(
   try {
     const facts = await collectFacts(executor, clock, questions, signal);
     const unreachable = await checkReach(executor, questions, signal);
-    const user = await checkUser(executor, questions.postgresUser, signal);
-    return { facts, problems: [...judge(facts, questions), ...user, ...unreachable] };
+    const [user, used] = await Promise.all([
+      checkUser(executor, questions.postgresUser, signal),
+      checkUse(executor, questions.dataDir, signal),
+    ]);
+    return { facts, problems: [...judge(facts, questions), ...user, ...used, ...unreachable] };
   } catch (error) {
     parent?.throwIfAborted();
-    const why = signal.aborted ? "did not answer in time" : messageOf(error);
-    const message = `host ${executor.hostId}: ${why}`;
-    return { facts: undefined, problems: [{ path: "", code: "host_unreachable", message }] };
+    return { facts: undefined, problems: [wayProblem(executor, error, signal.aborted)] };
   }
 }
+
+/** What does not let us in, with the field that mends it where that can be told. */
+function wayProblem(executor: Executor, error: unknown, late: boolean): Diagnostic {
+  const why = late ? "did not answer in time" : messageOf(error);
+  const message = why.includes(executor.hostId) ? why : `host ${executor.hostId}: ${why}`;
+  if (/sudo: /.test(why)) {
+    const hint = "let the user run everything by sudo without a password (NOPASSWD: ALL)";
+    return { path: "ssh.user", code: "sudo_refused", message, hint };
+  }
+  const phase = error instanceof Error && "phase" in error ? String(error.phase) : "";
+  const known = WAY_FAILURES[phase];
+  return known ? { ...known, message } : { path: "", code: "host_unreachable", message };
+}
+
+const WAY_FAILURES: Readonly<Record<string, Omit<Diagnostic, "message">>> = {
+  resolve: { path: "ssh.address", code: "host_unreachable", hint: "look at the name" },
+  connect: {
+    path: "ssh.address",
+    code: "host_unreachable",
+    hint: "does sshd run there, on this port, and does a firewall let us through?",
+  },
+  "host key": {
+    path: "ssh.host_key",
+    code: "wrong_host_key",
+    hint: "compare with ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub on the machine",
+  },
+  authenticate: {
+    path: "ssh.private_key",
+    code: "login_refused",
+    hint: "is the public key in authorized_keys of this user, and the user allowed to log in?",
+  },
+};
 
 async function collectFacts(
   executor: Executor,
@@ -207,8 +251,10 @@ function judge(facts: PreflightFacts, questions: PreflightQuestions): readonly D
       "log in as root, or as a user with sudo without a password and say so",
     );
   }
-  if (!MACHINES.includes(facts.machine)) {
-    add("unsupported", `it is a ${facts.machine}`, `use one of ${MACHINES.join(", ")}`);
+  const machines = questions.machine === undefined ? MACHINES : [questions.machine];
+  if (!machines.includes(facts.machine)) {
+    const hint = `the program of this cluster's servers runs on ${machines.join(", ")}`;
+    add("unsupported", `it is a ${facts.machine}`, hint);
   }
   if (Math.abs(facts.clockAheadMs) - facts.clockErrorMs > hostClockDifferenceMsMax) {
     const seconds = (Math.abs(facts.clockAheadMs) / 1_000).toFixed(1);
@@ -216,9 +262,10 @@ function judge(facts: PreflightFacts, questions: PreflightQuestions): readonly D
     add("clock_off", `its clock is ${seconds} s ${where}`, "let NTP set it, e.g. by chrony");
   }
   for (const { path, sizeBytes, freeBytes } of facts.disks) {
-    if (freeBytes >= sizeBytes * diskFreePartMin) continue;
+    if (freeBytes >= Math.max(sizeBytes * diskFreePartMin, hostFreeBytesMin)) continue;
     const percent = ((100 * freeBytes) / sizeBytes).toFixed(1);
-    add("disk_full", `the disk of ${path} has ${percent} % left`, "make room, or use another disk");
+    const left = `${Math.floor(freeBytes / 1024 ** 2)} MiB, ${percent} %`;
+    add("disk_full", `the disk of ${path} has ${left} left`, "make room, or use another disk");
   }
   if (facts.installations.length === 0) {
     add("no_postgres", "it has no PostgreSQL", "install the server package of a version you want");
@@ -245,21 +292,49 @@ async function checkUser(
   return [{ path: "", code: "missing_user", message: `it has no user "${user}"`, hint }];
 }
 
+/** Whether pgherd works there already, for this cluster or another one. */
+async function checkUse(
+  executor: Executor,
+  dataDir: string | undefined,
+  signal: AbortSignal,
+): Promise<readonly Diagnostic[]> {
+  if (dataDir === undefined) return [];
+  const [membership, keepers] = await Promise.all([
+    executor.get(`${dataDir}/membership.json`, { signal }),
+    executor.list(`${dataDir}/keepers`, signal),
+  ]);
+  const isMember = /"phase": "(member|joining)"/.test(new TextDecoder().decode(membership));
+  const used = isMember ? "a server of pgherd" : keepers.length > 0 ? "keepers of pgherd" : "";
+  if (used === "") return [];
+  const message = `${dataDir} belongs to ${used} already`;
+  const hint = "remove the host from its cluster first, or use another data_dir";
+  return [{ path: "data_dir", code: "managed_already", message, hint }];
+}
+
 /** Tries to connect from there; bash has what no other program of every distribution has. */
 async function checkReach(
   executor: Executor,
   { reach }: PreflightQuestions,
   signal: AbortSignal,
 ): Promise<readonly Diagnostic[]> {
-  const tried = reach.map(async ({ host, port }) => {
-    const connect = 'exec 3<>"/dev/tcp/$1/$2"';
-    const argv = ["/bin/bash", "-c", connect, "bash", host, String(port)] as const;
-    const result = await executor.run({ argv, timeoutMs: hostReachTimeoutMs }, { signal });
-    signal.throwIfAborted();
-    if (result.exitCode === 0) return [];
-    const message = `it does not reach ${host} port ${port}`;
+  const tried = reach.map(async (place) => {
+    if ((await checkReachFrom(executor, place, signal)) === undefined) return [];
+    const message = `it does not reach ${place.host} port ${place.port}`;
     const hint = "look at firewalls and routes between the two";
     return [{ path: "", code: "unreachable_from_host", message, hint }];
   });
   return (await Promise.all(tried)).flat();
+}
+
+/** Why a machine cannot connect to a port; undefined when it can. */
+export async function checkReachFrom(
+  executor: Executor,
+  { host, port }: Place,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const connect = 'exec 3<>"/dev/tcp/$1/$2"';
+  const argv = ["/bin/bash", "-c", connect, "bash", host, String(port)] as const;
+  const result = await executor.run({ argv, timeoutMs: hostReachTimeoutMs }, { signal });
+  signal.throwIfAborted();
+  return result.exitCode === 0 ? undefined : result.stderr.trim() || "no answer";
 }

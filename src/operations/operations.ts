@@ -1,5 +1,6 @@
 // Everything a user can ask of the control plane, one method per verb. The HTTP layer calls this and nothing else.
 
+import type { AddHostRequest, AddHostResponse } from "../spec/add-host.ts";
 import type {
   Cluster,
   ClusterJoinToken,
@@ -79,6 +80,8 @@ export interface Operations {
   startMaintenance(hostId: string, request: MaintenanceRequest): Promise<Host>;
   endMaintenance(hostId: string): Promise<Host>;
   replaceHost(hostId: string, request: ReplaceHostRequest): Promise<ReplaceHostResponse>;
+  /** The machine is looked at before this resolves; a task makes it a host. */
+  addHost(request: AddHostRequest): Promise<AddHostResponse>;
   removeHost(hostId: string, force: boolean): Promise<RemoveHostResponse>;
   listDatabases(): Promise<readonly DatabaseSummary[]>;
   getDatabase(databaseId: string): Promise<Database>;

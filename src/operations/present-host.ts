@@ -3,7 +3,14 @@ import { rfc3339 } from "../base/clock.ts";
 import { hostReportStaleMs } from "../base/limits.ts";
 import { formatVersion } from "../postgres/version.ts";
 import { releases, spockMajor } from "../spec/defaults.ts";
-import type { Host, HostRecord, HostStatus, PgEdgeVersion } from "../spec/host.ts";
+import type {
+  Host,
+  HostRecord,
+  HostSsh,
+  HostStatus,
+  PgEdgeVersion,
+  SshRecord,
+} from "../spec/host.ts";
 import { withSettings } from "../store/host-settings.ts";
 import type { StoredHost } from "../store/hosts.ts";
 
@@ -26,6 +33,17 @@ export function presentHost(stored: StoredHost, nowMs: number): Host {
     etcd_mode: record.etcd_mode,
     ...(Object.keys(settings.labels).length > 0 ? { labels: { ...settings.labels } } : {}),
     ...(record.maintenance ? { maintenance: maintenanceOf(record.maintenance) } : {}),
+    ...(record.ssh ? { ssh: presentSsh(record.ssh) } : {}),
+  };
+}
+
+function presentSsh({ address, port, user, host_key, jump }: SshRecord): HostSsh {
+  return {
+    address,
+    port,
+    user,
+    host_key,
+    ...(jump ? { jump: `${jump.user}@${jump.address}:${jump.port}` } : {}),
   };
 }
 

@@ -26,7 +26,7 @@ export async function removeHost(
     const { store } = runtime;
     const hosts = await listPlaces(store.db);
     const databaseIds = await checkRemoval(runtime, hosts, hostId, force);
-    const task = newHostRemoval(deps, hostId);
+    const task = newHostRemoval(deps, hostId, force);
     const others = hosts.filter(({ id }) => id !== hostId);
     const departures = await Promise.all(
       databaseIds.map((id) =>

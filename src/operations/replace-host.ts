@@ -30,7 +30,7 @@ export async function replaceHost(
     const hosts = stored.map(({ record, settings }) => withSettings(record, settings));
     const instances = await instancesOf(runtime, hosts, hostId);
     checkReplacement(deps, stored, { hostId, replacement, force });
-    const task = newHostRemoval(deps, hostId);
+    const task = newHostRemoval(deps, hostId, true);
     const others = hosts.filter(({ id }) => id !== hostId);
     const departures = await Promise.all(
       databasesOf(instances).map((databaseId) =>

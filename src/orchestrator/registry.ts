@@ -7,6 +7,8 @@ import type { Executor } from "../host/executor.ts";
 import {
   BaremetalDriver,
   DetachedRunner,
+  DistantRunner,
+  distantBinary,
   serviceManagerOf,
   UnitsRunner,
 } from "./baremetal/index.ts";
@@ -48,6 +50,35 @@ export function driverByName(
   return name === "systemd" || name === "detached" ? createDriver(name, deps, limits) : undefined;
 }
 
+/**
+ * The driver of a host without a server, by the `orchestrator` of its record. It does everything through the
+ * executor, with the program that was put on the host.
+ */
+export function distantDriver(name: string, dataDir: string, clock: Clock): Driver | undefined {
+  const launcher = [distantBinary(dataDir)] as const;
+  if (name === "systemd") {
+    return new BaremetalDriver({
+      launcher,
+      runner: new UnitsRunner({ clock, launcher, limits: true }),
+    });
+  }
+  return name === "detached"
+    ? new BaremetalDriver({ launcher, runner: new DistantRunner(launcher) })
+    : undefined;
+}
+
+/** How keepers will run on a host without a server: the `orchestrator` of its record. */
+export async function distantOrchestrator(
+  executor: Executor,
+  units: boolean,
+  signal: AbortSignal,
+): Promise<{ readonly name: string; readonly limits: boolean; readonly survives: boolean }> {
+  const { kind, limits } = await serviceManagerOf(executor, signal);
+  return kind === "systemd" && units
+    ? { name: "systemd", limits, survives: true }
+    : { name: "detached", limits: false, survives: false };
+}
+
 function createDriver(name: "systemd" | "detached", deps: RegistryDeps, limits: boolean): Driver {
   const { clock, rng, launcher, executor } = deps;
   const runner =
@@ -56,3 +87,5 @@ function createDriver(name: "systemd" | "detached", deps: RegistryDeps, limits: 
       : new DetachedRunner({ clock, rng, launcher, hostId: executor.hostId });
   return new BaremetalDriver({ launcher, runner });
 }
+
+export { removeServer, type ServerSite, serverPaths, startServer } from "./baremetal/index.ts";

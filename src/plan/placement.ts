@@ -35,7 +35,9 @@ export interface Placer {
 }
 
 /** The facts in a host's record. */
-export function factsOf(record: HostRecord): HostFacts {
+export function factsOf(
+  record: Pick<HostRecord, "id" | "data_dir" | "run_dir" | "instance_dir" | "postgres_user">,
+): HostFacts {
   return {
     hostId: record.id,
     dataDir: record.data_dir,

@@ -23,13 +23,17 @@ export function hostCertificateFiles(dataDir: string): CertificateFiles {
   };
 }
 
-export interface HostCertificateDeps {
-  readonly dataDir: string;
+/** Whose certificate it is, and who issues it. */
+export interface CertificateDeps {
   readonly hostId: string;
   /** Under which others reach this host; this host itself reaches it as localhost too. */
   readonly addresses: readonly string[];
   readonly authority: Authority;
   readonly clock: Clock;
+}
+
+export interface HostCertificateDeps extends CertificateDeps {
+  readonly dataDir: string;
   readonly rng: Rng;
 }
 
@@ -48,7 +52,7 @@ export class HostCertificate {
   static async open(deps: HostCertificateDeps): Promise<HostCertificate> {
     const files = hostCertificateFiles(deps.dataDir);
     const known = readTls(files);
-    if (known && isGood(known, deps)) return new HostCertificate(deps, files, known);
+    if (known && isGoodCertificate(known, deps)) return new HostCertificate(deps, files, known);
     return new HostCertificate(deps, files, await issue(deps, files));
   }
 
@@ -70,7 +74,7 @@ export class HostCertificate {
 
   /** Replaces it when it is due, or in any case; true when it did. */
   async renew(always: boolean): Promise<boolean> {
-    if (!always && isGood(this.#tls, this.#deps)) return false;
+    if (!always && isGoodCertificate(this.#tls, this.#deps)) return false;
     this.#tls = await issue(this.#deps, this.files);
     return true;
   }
@@ -83,7 +87,7 @@ function readTls(files: CertificateFiles): RqliteTls | undefined {
 }
 
 /** Of this authority, for this host at its addresses, and not soon at its end. */
-function isGood(tls: RqliteTls, deps: HostCertificateDeps): boolean {
+export function isGoodCertificate(tls: RqliteTls, deps: CertificateDeps): boolean {
   try {
     const certificate = new X509Certificate(tls.cert);
     const signer = new X509Certificate(deps.authority.certificatePem);
@@ -107,8 +111,9 @@ function isFor(certificate: X509Certificate, name: string): boolean {
   return found !== undefined;
 }
 
-async function issue(deps: HostCertificateDeps, files: CertificateFiles): Promise<RqliteTls> {
-  const { authority, clock, rng, hostId } = deps;
+/** A new certificate with its key. */
+export async function issueHostCertificate(deps: CertificateDeps): Promise<RqliteTls> {
+  const { authority, clock, hostId } = deps;
   const issued = await authority.issue(
     {
       purpose: "peer",
@@ -118,11 +123,16 @@ async function issue(deps: HostCertificateDeps, files: CertificateFiles): Promis
     },
     clock.nowMs(),
   );
-  const tls = {
+  return {
     ca: authority.certificatePem,
     cert: issued.certificatePem,
     key: issued.privateKeyPem.reveal(),
   };
+}
+
+async function issue(deps: HostCertificateDeps, files: CertificateFiles): Promise<RqliteTls> {
+  const { rng } = deps;
+  const tls = await issueHostCertificate(deps);
   await mkdir(join(deps.dataDir, "certificates"), { recursive: true, mode: 0o700 });
   await replaceFile(files.ca, tls.ca, { mode: 0o600, rng });
   // The key first: who reads in between has two that do not fit, and reads again.
@@ -131,6 +141,6 @@ async function issue(deps: HostCertificateDeps, files: CertificateFiles): Promis
   return tls;
 }
 
-function namesOf({ addresses }: HostCertificateDeps): readonly string[] {
+function namesOf({ addresses }: CertificateDeps): readonly string[] {
   return [...new Set([...addresses, "127.0.0.1", "::1", "localhost"])];
 }

@@ -8,7 +8,7 @@ import { PeerExecutor } from "../host/peer.ts";
 import { peerPaths } from "../host/peer-messages.ts";
 import { ByServerDriver } from "../orchestrator/by-server.ts";
 import type { Driver } from "../orchestrator/driver.ts";
-import { driverByName } from "../orchestrator/registry.ts";
+import { distantDriver, driverByName } from "../orchestrator/registry.ts";
 import { peerLink } from "../peer/client.ts";
 import { LiveCredentials } from "../peer/credentials.ts";
 import { driverRoutes } from "../peer/driver-routes.ts";
@@ -46,7 +46,7 @@ export interface PeersOptions {
   /** Holds the files of this host's certificate. */
   readonly certificates: string;
   /** Reaches hosts that have no server of their own. */
-  readonly otherwise?: (host: HostRecord, plan?: PlanMark) => Promise<Executor | undefined>;
+  readonly otherwise: (host: HostRecord, plan?: PlanMark) => Executor | undefined;
 }
 
 /** Listens for the other hosts. Rejects with an AppError when the address cannot be bound. */
@@ -98,9 +98,11 @@ function admission({ environment, store }: PeersOptions): PeerListenerOptions["a
     if (lastMs !== undefined && clock.monotonicMs() - lastMs < peerAdmissionKeptMs) return true;
     try {
       const [host] = await listHosts(store.display, [hostId]);
-      if (host) seenMs.set(hostId, clock.monotonicMs());
+      // What others may ask of a host is for servers; a host without one has a certificate for its keepers.
+      const asks = host !== undefined && host.record.ssh === undefined;
+      if (asks) seenMs.set(hostId, clock.monotonicMs());
       else seenMs.delete(hostId);
-      return host !== undefined;
+      return asks;
     } catch (thrown) {
       log.component("peers").debug("cannot look up a host", { hostId, error: messageOf(thrown) });
       return lastMs !== undefined;
@@ -139,7 +141,7 @@ function executors(
     const [host] = await listHosts(store.display, [hostId]);
     if (!host) return undefined;
     const { peer_port: port, peer_addresses: addresses } = host.record;
-    if (port === undefined) return otherwise?.(host.record, plan);
+    if (port === undefined) return otherwise(host.record, plan);
     // A task waits for a server that only restarts; a user would rather know.
     const patience = plan ? { clock, forMs: peerPatienceMs } : undefined;
     const link = peerLink({ hostId, addresses, port }, () => credentials.current(), patience);
@@ -165,14 +167,18 @@ async function leaderNowMs(
 /** Every driver that some host may have; work on hosts with a server is done by that server. */
 function drivers(environment: ServerEnvironment): Peers["driver"] {
   const { clock, rng, ids, executor, driver } = environment;
-  const made = new Map<string, Driver>([[driver.id, new ByServerDriver(driver, ids)]]);
+  const wrap = (own: Driver) =>
+    new ByServerDriver(own, ids, executor.hostId, ({ dataDir }) =>
+      distantDriver(own.id, dataDir, clock),
+    );
+  const made = new Map<string, Driver>([[driver.id, wrap(driver)]]);
   return (orchestrator) => {
     const known = made.get(orchestrator);
     if (known) return known;
     const deps = { clock, rng, launcher: launcher(), executor };
     const other = driverByName(orchestrator, deps, false);
     if (!other) return undefined;
-    const wrapped = new ByServerDriver(other, ids);
+    const wrapped = wrap(other);
     made.set(orchestrator, wrapped);
     return wrapped;
   };

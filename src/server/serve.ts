@@ -19,6 +19,10 @@ import { keeperPasswordPath, nodesOf } from "./open-store.ts";
 import { openPeers, type Peers } from "./peers.ts";
 import { recoverQuorum, rotateHostCertificates, watchLeftBehind } from "./recover.ts";
 import { renewCertificate } from "./renew-certificate.ts";
+import { careForHosts } from "./ssh-host/care.ts";
+import { openProbe } from "./ssh-host/probe.ts";
+import { createSshWays, type SshWays } from "./ssh-host/ways.ts";
+import { createHostWork } from "./ssh-host/work.ts";
 import { storeUrlsPath, writeStoreUrls } from "./store-urls.ts";
 import { superviseKeepers } from "./supervise-keepers.ts";
 import { settleVote } from "./vote.ts";
@@ -49,7 +53,17 @@ export async function serve(
   const { environment, opened } = member;
   const leaving = new AbortController();
   const certificates = dirname(member.certificate.files.certificate);
-  const peers = await openPeers({ environment, store: opened.store, certificates });
+  const ways = createSshWays({
+    clock: environment.clock,
+    log: environment.log.component("hosts"),
+    sealer: member.sealer,
+  });
+  const peers = await openPeers({
+    environment,
+    store: opened.store,
+    certificates,
+    otherwise: (host) => ways.executor(host),
+  });
   const entry = new Entry(member, peers, () => leaving.abort("removed" satisfies Leave));
   if (time === "first") {
     try {
@@ -62,7 +76,7 @@ export async function serve(
   }
   const runtime = runtimeOf(member, peers);
   const background = startBackground(environment, {
-    ...pieces(member, runtime, entry),
+    ...pieces(member, runtime, entry, ways),
     peers: peers.follow,
     leftBehind: (ending) => watchLeftBehind(member, (how) => leaving.abort(how), ending),
   });
@@ -77,6 +91,7 @@ export async function serve(
     },
     async stop() {
       await background.stop();
+      await ways.stop();
       await peers.stop();
       await opened.rqlited.stop();
     },
@@ -109,6 +124,8 @@ function runtimeOf(member: Member, peers: Peers): ClusterRuntime {
       removeNode(nodesOf(environment, { ...member, rqlited: opened.rqlited }), clock, hostId),
     driver: peers.driver,
     executor: peers.executor,
+    openSsh: (hostId, access) => openProbe(member, hostId, access),
+    machine: process.arch === "arm64" ? "aarch64" : "x86_64",
   };
 }
 
@@ -116,6 +133,7 @@ function pieces(
   member: Member,
   runtime: ClusterRuntime,
   entry: Entry,
+  ways: SshWays,
 ): Readonly<Record<string, Work>> {
   const { environment, authority, opened } = member;
   const { config, clock, ids, rng, log } = environment;
@@ -130,6 +148,8 @@ function pieces(
     leading: (ending) => opened.rqlited.leads(ending),
     issuer: authority,
     keeperAccess: (host) => keeperAccess(member, host),
+    hostWork: createHostWork(member, ways, runtime),
+    duties: [careForHosts(member, ways)],
   });
   /** What writes to the store waits until the host is a member again. */
   const inside =
@@ -170,7 +190,7 @@ function keeperAccess({ environment, membership, opened }: Member, host: HostRec
     // The rest is in the file, so that a new member is no reason to write keeper files.
     ...(host.store
       ? { store_urls: [host.store.url], store_urls_file: storeUrlsPath(host.data_dir) }
-      : { store_urls: others }),
+      : { store_urls: others, store_urls_file: storeUrlsPath(host.data_dir) }),
     store_username: opened.rqlited.users.keeper.username,
     store_password_file: keeperPasswordPath(host.data_dir),
     store_tls: { ca_file: files.ca, cert_file: files.certificate, key_file: files.key },

@@ -1,6 +1,14 @@
 // Every named schema of the API, for the document that describes it.
 import type { TSchema } from "@sinclair/typebox";
 import { ExtraNetworkSpec, ExtraVolumesSpec, SwarmOpts } from "../orchestrator/swarm/options.ts";
+import {
+  AddHostRequest,
+  AddHostResponse,
+  HostJoin,
+  LearnedHostKey,
+  SshAccess,
+  SshJump,
+} from "./add-host.ts";
 import { APIError, FieldError, FrameworkError } from "./api-error.ts";
 import {
   BackupConfigSpec,
@@ -46,6 +54,7 @@ import {
   ComponentStatus,
   Host,
   HostCohort,
+  HostSsh,
   HostStatus,
   ListHostsResponse,
   PgEdgeVersion,
@@ -88,6 +97,8 @@ import { VersionInfo } from "./version-info.ts";
 /** Named as in the document. */
 export const apiModels = {
   APIError,
+  AddHostRequest,
+  AddHostResponse,
   ApplyUpgradeRequest,
   ApplyUpgradeResponse,
   AvailableUpgrade,
@@ -124,12 +135,15 @@ export const apiModels = {
   HealthCheckResult,
   Host,
   HostCohort,
+  HostJoin,
+  HostSsh,
   HostStatus,
   Instance,
   InstanceConnectionInfo,
   InstancePostgresStatus,
   InstanceSpockStatus,
   InstanceSubscription,
+  LearnedHostKey,
   ListDatabaseTasksResponse,
   ListDatabasesResponse,
   ListHostTasksResponse,
@@ -152,6 +166,8 @@ export const apiModels = {
   ServiceInstance,
   ServiceInstanceStatus,
   ServiceSpec,
+  SshAccess,
+  SshJump,
   StartInstanceResponse,
   StopInstanceResponse,
   SwarmOpts,

@@ -45,6 +45,18 @@ export const HostMaintenance = closed({
   reason: Type.Optional(Type.String()),
 });
 
+/** How a host without a server is reached, as users see it. */
+export const HostSsh = closed({
+  address: Type.String(),
+  port: Type.Integer(),
+  user: Type.String(),
+  /** The only key that the machine may show. */
+  host_key: Type.String(),
+  /** `user@address:port` of the host in between. */
+  jump: Type.Optional(Type.String()),
+});
+export type HostSsh = Static<typeof HostSsh>;
+
 export const Host = closed({
   id: Identifier,
   orchestrator: Type.String(),
@@ -61,6 +73,9 @@ export const Host = closed({
   labels: Type.Optional(HostLabels),
   /** Absent = in service. */
   maintenance: Type.Optional(HostMaintenance),
+
+  /** Only where the host has no server. */
+  ssh: Type.Optional(HostSsh),
 });
 export type Host = Static<typeof Host>;
 
@@ -113,6 +128,25 @@ export const StoreMember = closed({
 });
 export type StoreMember = Static<typeof StoreMember>;
 
+const sshPlace = {
+  address: Type.String(),
+  port: Type.Integer(),
+  user: Type.String(),
+  host_key: Type.String(),
+};
+
+/** How a host without a server is reached. */
+export const SshRecord = closed({
+  ...sshPlace,
+  /** Everything is done by sudo. */
+  sudo: Type.Boolean(),
+  jump: Type.Optional(closed(sshPlace)),
+  /** Keys, passphrases and agents, sealed for this host. */
+  sealed: Type.String(),
+  bin_dirs: Strings,
+});
+export type SshRecord = Static<typeof SshRecord>;
+
 /** What a server says about its own host; stored, never sent to users as it is. */
 export const HostRecord = closed({
   id: Identifier,
@@ -141,6 +175,8 @@ export const HostRecord = closed({
   peer_port: Type.Optional(Type.Integer()),
   /** Absent where the host has no server. */
   store: Type.Optional(StoreMember),
+  /** Only where the host has no server. */
+  ssh: Type.Optional(SshRecord),
   /** Votes and runs no databases. */
   witness: Type.Optional(Type.Boolean()),
   /** Gets no new instances. Said by users, never part of what the server stores; see store/host-settings.ts. */

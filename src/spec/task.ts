@@ -31,6 +31,7 @@ export const TaskType = oneOf([
   "switchover",
   "failover",
   "remove_host",
+  "add_host",
 ]);
 export type TaskType = Static<typeof TaskType>;
 

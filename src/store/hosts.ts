@@ -1,10 +1,11 @@
 // Host records and their last status, both written by the host's own server.
-import { asc, eq, inArray, ne, sql } from "drizzle-orm";
+import { and, asc, count, eq, inArray, ne, sql } from "drizzle-orm";
 import type { HostRecord, HostStatus } from "../spec/host.ts";
 import type { StoreDb } from "./db.ts";
 import { type HostSettings, settingsOf, withSettings } from "./host-settings.ts";
 import { hostSettings, hostStatuses, hosts, ports } from "./schema.ts";
 import type { Query } from "./statement.ts";
+import type { Guard } from "./store.ts";
 
 /** What a host said of itself last, and when (wall clock, milliseconds). */
 export interface StoredHostStatus {
@@ -51,6 +52,15 @@ export async function listPlaces(db: StoreDb): Promise<readonly HostRecord[]> {
   return (await listHosts(db)).map(({ record, settings }) => withSettings(record, settings));
 }
 
+/** Writes the record of a host that is new. */
+export function insertHost(db: StoreDb, record: HostRecord, atMs: number): Query {
+  const text = JSON.stringify(record);
+  return db
+    .insert(hosts)
+    .values({ id: record.id, generation: 1, record: text, createdAtMs: atMs, updatedAtMs: atMs })
+    .toSQL();
+}
+
 /** Writes a host's record at the start of its server. */
 export function saveHost(db: StoreDb, record: HostRecord, atMs: number): Query {
   const text = JSON.stringify(record);
@@ -76,6 +86,40 @@ export function forgetOtherMembers(
     db.update(hosts).set({ record: without, generation }).where(ne(hosts.id, own.hostId)).toSQL(),
     db.update(hosts).set({ record: moved, generation }).where(eq(hosts.id, own.hostId)).toSQL(),
   ];
+}
+
+/** Replaces the record of a host that is there, unless it is no longer the one that was read. */
+export function renewHostRecord(
+  db: StoreDb,
+  before: HostRecord,
+  after: HostRecord,
+  atMs: number,
+): Query {
+  return db
+    .update(hosts)
+    .set({
+      record: JSON.stringify(after),
+      generation: sql`${hosts.generation} + 1`,
+      updatedAtMs: atMs,
+    })
+    .where(and(eq(hosts.id, before.id), eq(hosts.record, JSON.stringify(before))))
+    .toSQL();
+}
+
+/** Holds while there is no host of this id. */
+export function hostFreeGuard(db: StoreDb, hostId: string): Guard {
+  return {
+    name: "host_free",
+    query: db.select({ free: sql`count(*) = 0` }).from(hosts).where(eq(hosts.id, hostId)).toSQL(),
+  };
+}
+
+/** Holds while the host is in the list. */
+export function hostPresentGuard(db: StoreDb, hostId: string): Guard {
+  return {
+    name: "host_present",
+    query: db.select({ n: count() }).from(hosts).where(eq(hosts.id, hostId)).toSQL(),
+  };
 }
 
 /** Forgets a host and what was taken on it. */

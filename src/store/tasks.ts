@@ -14,6 +14,7 @@ import {
   sql,
 } from "drizzle-orm";
 import type { Plan } from "../plan/resource.ts";
+import type { PlannedHost } from "../spec/add-host.ts";
 import type { TaskScope, TaskStatus, TaskType } from "../spec/task.ts";
 import type { StoreDb } from "./db.ts";
 import { taskSteps, tasks } from "./schema.ts";
@@ -25,6 +26,10 @@ export interface TaskWork {
   readonly plan: Plan;
   /** The task removes this host when its child tasks have ended. */
   readonly removeHost?: string;
+  /** The host is forgotten also when nothing can be done on it any more. */
+  readonly removeForce?: boolean;
+  /** The machine that the task makes a host; taken away when the task ends, for the credentials in it. */
+  readonly addHost?: PlannedHost;
   /** Wall clock, milliseconds; not started before. Absent = at once. */
   readonly notBeforeMs?: number;
 }
@@ -57,6 +62,8 @@ export interface ActiveTask {
   readonly notBeforeMs: number | null;
   /** The host that the task removes. */
   readonly removeHost: string | null;
+  /** Id of the host that the task adds. */
+  readonly addHost: string | null;
 }
 
 export interface StepRecord {
@@ -115,6 +122,7 @@ export async function listActiveTasks(db: StoreDb): Promise<readonly ActiveTask[
       status: tasks.status,
       notBeforeMs: sql<number | null>`json_extract(${tasks.plan}, '$.notBeforeMs')`,
       removeHost: sql<string | null>`json_extract(${tasks.plan}, '$.removeHost')`,
+      addHost: sql<string | null>`json_extract(${tasks.plan}, '$.addHost.id')`,
     })
     .from(tasks)
     .where(inArray(tasks.status, [...ACTIVE]))
@@ -170,6 +178,32 @@ export function moveTask(
     .set(change)
     .where(and(eq(tasks.id, id), inArray(tasks.status, [...from])))
     .toSQL();
+}
+
+/** Keeps nothing of the machine that a task was to make a host. */
+export function forgetAddition(db: StoreDb, id: string): Query {
+  return db
+    .update(tasks)
+    .set({ plan: sql`json_remove(${tasks.plan}, '$.addHost')` })
+    .where(eq(tasks.id, id))
+    .toSQL();
+}
+
+/** Holds while no task adds a host of this id. */
+export function noAdditionGuard(db: StoreDb, hostId: string): Guard {
+  return {
+    name: "host_addition",
+    query: db
+      .select({ idle: sql`count(*) = 0` })
+      .from(tasks)
+      .where(
+        and(
+          inArray(tasks.status, [...ACTIVE]),
+          sql`json_extract(${tasks.plan}, '$.addHost.id') = ${hostId}`,
+        ),
+      )
+      .toSQL(),
+  };
 }
 
 /** Orders the end of every task of a database that is not final. */

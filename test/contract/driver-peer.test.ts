@@ -77,7 +77,12 @@ async function openRemote(
   return {
     ...there,
     there,
-    driver: new ByServerDriver(must(here, "a driver"), uuidMaker(systemClock, systemRng)),
+    driver: new ByServerDriver(
+      must(here, "a driver"),
+      uuidMaker(systemClock, systemRng),
+      "h0",
+      () => undefined,
+    ),
     context: { ...there.context, executor: host.executorFor(caller) },
     close: async () => {
       await host.stop();

@@ -4,6 +4,7 @@ import { type Clock, rfc3339 } from "../../src/base/clock.ts";
 import type { Ids } from "../../src/base/ids.ts";
 import { OperationError } from "../../src/operations/errors.ts";
 import type { LogEvent, LogPage, Operations, TaskPage } from "../../src/operations/operations.ts";
+import type { AddHostResponse } from "../../src/spec/add-host.ts";
 import type {
   ClusterJoinToken,
   CreateJoinTokenRequest,
@@ -89,6 +90,10 @@ export class FakeOperations implements Operations {
 
   async replaceHost(hostId: string): Promise<ReplaceHostResponse> {
     return { ...(await this.removeHost(hostId)), lost: [] };
+  }
+
+  async addHost(): Promise<AddHostResponse> {
+    throw new OperationError("operation_not_supported", "no machine can be reached from here");
   }
 
   async removeHost(hostId: string): Promise<RemoveHostResponse> {

@@ -103,6 +103,10 @@ export class TaskWorld {
       removeNode: async () => undefined,
       driver: (orchestrator) => (orchestrator === "fake" ? this.driver : undefined),
       executor: (hostId) => this.hosts.get(hostId),
+      openSsh: () => {
+        throw new Error("there is no sshd in this world");
+      },
+      machine: "x86_64",
     };
     this.deps = {
       clock: this.clock,
@@ -163,6 +167,11 @@ export class TaskWorld {
       leading: async () => true,
       removeNode: this.#runtime.removeNode,
       issuer: this.#authority,
+      hostWork: {
+        make: async () => ({ kind: "member" as const }),
+        unmake: async () => undefined,
+        clean: async () => undefined,
+      },
       keeperAccess: () => ({
         store_urls: ["http://127.0.0.1:4001"],
         store_username: "keeper",

@@ -42,6 +42,11 @@ export function keeperDirectory(dataDir: string, instanceId: string): string {
   return `${keepersDirectory(dataDir)}/${instanceId}`;
 }
 
+/** The program on a host that has no server: a link to the version that was uploaded last. */
+export function distantBinary(dataDir: string): string {
+  return `${dataDir}/bin/pgherd`;
+}
+
 /** The two processes of an instance, in the order they start. */
 export const ROLES = ["fencer", "keeper"] as const;
 export type Role = (typeof ROLES)[number];

@@ -115,6 +115,12 @@ export class DetachedRunner implements KeeperRunner {
     }
   }
 
+  /** Starts what should run and does not, once. What is wrong with one instance does not keep others from it. */
+  async revive(context: StepContext, wanted: readonly string[]): Promise<void> {
+    this.#checkHost(context);
+    for (const instanceId of wanted) await this.#superviseOne(instanceId, true, context);
+  }
+
   /** One instance that cannot be looked after must not keep the others from it. */
   async #superviseOne(instanceId: string, isUpkeep: boolean, context: StepContext): Promise<void> {
     if (this.#inWork.has(instanceId)) return;

@@ -1,0 +1,206 @@
+// What the leader does for hosts without a server: looks how they are, keeps their certificates and the list
+// of members fresh, and starts keepers again where nothing on the host does. Each host on its own: one that
+// does not answer holds up no other.
+
+import { within } from "../../apply/within.ts";
+import { messageOf } from "../../base/errors.ts";
+import {
+  hostCareIntervalMs,
+  hostCareTimeoutMs,
+  hostFactsIntervalMs,
+  stepAbortGraceMs,
+} from "../../base/limits.ts";
+import { readHostSize } from "../../observe/host-facts.ts";
+import type { HostComponents } from "../../observe/host-status.ts";
+import { findInstallations } from "../../observe/postgres-installations.ts";
+import type { Driver } from "../../orchestrator/driver.ts";
+import { distantDriver } from "../../orchestrator/registry.ts";
+import { factsOf } from "../../plan/placement.ts";
+import type { HostRecord } from "../../spec/host.ts";
+import { loadClusterSetting } from "../../store/cluster-settings.ts";
+import { hostPresentGuard, listHosts, renewHostRecord, saveHostStatus } from "../../store/hosts.ts";
+import type { Work } from "../background.ts";
+import type { Member } from "../member.ts";
+import {
+  type CertificateTimes,
+  ensureCertificate,
+  ensurePassword,
+  ensureStoreUrls,
+  storeUrls,
+} from "./access-files.ts";
+import { distantComponents } from "./look.ts";
+import type { Site } from "./program.ts";
+import type { SshWays } from "./ways.ts";
+
+/** Cares for all of them until the signal aborts. */
+export function careForHosts(member: Member, ways: SshWays): Work {
+  return async (signal) => {
+    const { clock, log } = member.environment;
+    const patients = new Map<string, Patient>();
+    while (!signal.aborted) {
+      try {
+        const hosts = (await listHosts(member.opened.store.display)).map(({ record }) => record);
+        const here = hosts.filter(({ ssh }) => ssh !== undefined);
+        for (const id of patients.keys()) {
+          if (!here.some((host) => host.id === id)) {
+            patients.delete(id);
+            await ways.forget(id);
+          }
+        }
+        for (const host of here) {
+          const patient = patients.get(host.id) ?? new Patient(member, ways);
+          patients.set(host.id, patient);
+          patient.visit(host, signal);
+        }
+      } catch (thrown) {
+        if (signal.aborted) break;
+        log.component("hosts").warn("cannot list the hosts", { error: messageOf(thrown) });
+      }
+      await clock.sleep(hostCareIntervalMs, signal).catch(() => undefined);
+    }
+    await Promise.all([...patients.values()].map((patient) => patient.left()));
+    await ways.stop();
+  };
+}
+
+/** One host under care. */
+class Patient {
+  readonly #member: Member;
+  readonly #ways: SshWays;
+  #visiting: Promise<void> | undefined;
+  #components: { readonly made: string; readonly of: HostComponents } | undefined;
+  #certificate: CertificateTimes = { issuedAtMs: 0, notAfterMs: 0 };
+  #factsAtMs = Number.NEGATIVE_INFINITY;
+  #failed = false;
+
+  constructor(member: Member, ways: SshWays) {
+    this.#member = member;
+    this.#ways = ways;
+  }
+
+  /** Begins a visit, unless the last one is still under way. */
+  visit(host: HostRecord, signal: AbortSignal): void {
+    if (this.#visiting) return;
+    const { clock } = this.#member.environment;
+    const bounded = clock.deadline(hostCareTimeoutMs, signal);
+    this.#visiting = within(clock, this.#visit(host, bounded), bounded, stepAbortGraceMs)
+      .then(() => this.#tell(host, undefined, signal))
+      .catch((thrown: unknown) => this.#tell(host, messageOf(thrown), signal))
+      .finally(() => {
+        this.#visiting = undefined;
+      });
+  }
+
+  /** Resolves when nothing is under way. */
+  async left(): Promise<void> {
+    await this.#visiting;
+  }
+
+  async #visit(host: HostRecord, signal: AbortSignal): Promise<void> {
+    const { environment } = this.#member;
+    const { clock } = environment;
+    const driver = distantDriver(host.orchestrator, host.data_dir, clock);
+    const executor = this.#ways.executor(host);
+    if (!driver || !executor) return;
+    const log = environment.log.component("hosts");
+    const site: Site = {
+      executor,
+      signal,
+      log: (message, fields) => log.info(message, { hostId: host.id, ...fields }),
+    };
+    const failures = [
+      await this.#try(() => this.#freshen(host, site)),
+      await this.#try(() => revive(host, driver, site)),
+      await this.#try(() => this.#report(host, driver, site)),
+      await this.#try(() => this.#facts(host, site)),
+    ];
+    signal.throwIfAborted();
+    const failure = failures.find((each) => each !== undefined);
+    if (failure !== undefined) throw failure;
+  }
+
+  /** One part that fails is no reason not to try the next. */
+  async #try(part: () => Promise<unknown>): Promise<Error | undefined> {
+    try {
+      await part();
+      return undefined;
+    } catch (thrown) {
+      if (thrown instanceof Error) return thrown;
+      throw thrown;
+    }
+  }
+
+  async #freshen(host: HostRecord, site: Site): Promise<void> {
+    const { display } = this.#member.opened.store;
+    const afterMs = await loadClusterSetting(display, "certificates_after_ms").catch(() => 0);
+    this.#certificate = await ensureCertificate(this.#member, host, afterMs, site);
+    await ensurePassword(this.#member, host, site);
+    await ensureStoreUrls(this.#member, host, site);
+  }
+
+  async #report(host: HostRecord, driver: Driver, site: Site): Promise<void> {
+    const { environment, opened } = this.#member;
+    const { store } = opened;
+    // A host that does not answer gets no report, so that it is seen to be unreachable.
+    await site.executor.stat("/", site.signal);
+    const components = await this.#componentsOf(host, driver, site).look(site.signal);
+    await store.commit(
+      {
+        opId: environment.ids.uuid(),
+        guards: [hostPresentGuard(store.db, host.id)],
+        statements: [saveHostStatus(store.db, host.id, { components }, environment.clock.nowMs())],
+      },
+      site.signal,
+    );
+  }
+
+  #componentsOf(host: HostRecord, driver: Driver, { executor }: Site): HostComponents {
+    const made = JSON.stringify(host);
+    if (this.#components?.made === made) return this.#components.of;
+    const of = distantComponents({
+      clock: this.#member.environment.clock,
+      driver,
+      executor,
+      host: factsOf(host),
+      storeUrls: () => storeUrls(this.#member),
+      certificate: () => this.#certificate,
+    });
+    this.#components = { made, of };
+    return of;
+  }
+
+  /** Installations and size change while nobody restarts a server there. */
+  async #facts(host: HostRecord, { executor, signal }: Site): Promise<void> {
+    const { environment, opened } = this.#member;
+    const { clock, ids } = environment;
+    if (clock.monotonicMs() - this.#factsAtMs < hostFactsIntervalMs) return;
+    const { cpus, memoryBytes } = await readHostSize(executor, signal);
+    const installations = await findInstallations(executor, host.ssh?.bin_dirs ?? [], signal);
+    this.#factsAtMs = clock.monotonicMs();
+    const now: HostRecord = {
+      ...host,
+      cpus,
+      memory_bytes: memoryBytes,
+      installations: [...installations],
+    };
+    if (JSON.stringify(now) === JSON.stringify(host)) return;
+    const change = renewHostRecord(opened.store.db, host, now, clock.nowMs());
+    await opened.store.commit({ opId: ids.uuid(), guards: [], statements: [change] }, signal);
+  }
+
+  /** Only what changed is worth a line. */
+  #tell(host: HostRecord, failure: string | undefined, signal: AbortSignal): void {
+    if (signal.aborted || (failure !== undefined) === this.#failed) return;
+    this.#failed = failure !== undefined;
+    const log = this.#member.environment.log.component("hosts");
+    if (failure === undefined) log.info("the host answers again", { hostId: host.id });
+    else log.warn("cannot care for a host", { hostId: host.id, error: failure });
+  }
+}
+
+/** After a boot, and whenever a keeper died: where no service manager does it. */
+async function revive(host: HostRecord, driver: Driver, site: Site): Promise<void> {
+  if (driver.capabilities.survivesServerDown) return;
+  const { executor, signal, log } = site;
+  await driver.supervise({ executor, host: factsOf(host), signal, log }, () => []);
+}
