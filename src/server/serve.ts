@@ -19,7 +19,7 @@ import { keeperPasswordPath, nodesOf } from "./open-store.ts";
 import { openPeers, type Peers } from "./peers.ts";
 import { recoverQuorum, rotateHostCertificates, watchLeftBehind } from "./recover.ts";
 import { renewCertificate } from "./renew-certificate.ts";
-import { careForHosts } from "./ssh-host/care.ts";
+import { HostCare } from "./ssh-host/care.ts";
 import { openProbe } from "./ssh-host/probe.ts";
 import { createSshWays, type SshWays } from "./ssh-host/ways.ts";
 import { createHostWork } from "./ssh-host/work.ts";
@@ -137,6 +137,7 @@ function pieces(
 ): Readonly<Record<string, Work>> {
   const { environment, authority, opened } = member;
   const { config, clock, ids, rng, log } = environment;
+  const care = new HostCare(member, ways);
   const worker = createWorker({
     ...runtime,
     clock,
@@ -148,8 +149,8 @@ function pieces(
     leading: (ending) => opened.rqlited.leads(ending),
     issuer: authority,
     keeperAccess: (host) => keeperAccess(member, host),
-    hostWork: createHostWork(member, ways, runtime),
-    duties: [careForHosts(member, ways)],
+    hostWork: createHostWork(member, ways, care, runtime),
+    duties: [(term) => care.run(term)],
   });
   /** What writes to the store waits until the host is a member again. */
   const inside =

@@ -19,7 +19,6 @@ import { factsOf } from "../../plan/placement.ts";
 import type { HostRecord } from "../../spec/host.ts";
 import { loadClusterSetting } from "../../store/cluster-settings.ts";
 import { hostPresentGuard, listHosts, renewHostRecord, saveHostStatus } from "../../store/hosts.ts";
-import type { Work } from "../background.ts";
 import type { Member } from "../member.ts";
 import {
   type CertificateTimes,
@@ -32,35 +31,60 @@ import { distantComponents } from "./look.ts";
 import type { Site } from "./program.ts";
 import type { SshWays } from "./ways.ts";
 
-/** Cares for all of them until the signal aborts. */
-export function careForHosts(member: Member, ways: SshWays): Work {
-  return async (signal) => {
-    const { clock, log } = member.environment;
-    const patients = new Map<string, Patient>();
+/** The care for all of them; only the leader works. */
+export class HostCare {
+  readonly #member: Member;
+  readonly #ways: SshWays;
+  readonly #patients = new Map<string, Patient>();
+  /** Hosts that leave: what is put there now would stay. */
+  readonly #dismissed = new Set<string>();
+
+  constructor(member: Member, ways: SshWays) {
+    this.#member = member;
+    this.#ways = ways;
+  }
+
+  /** Runs until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#member.environment;
     while (!signal.aborted) {
       try {
-        const hosts = (await listHosts(member.opened.store.display)).map(({ record }) => record);
-        const here = hosts.filter(({ ssh }) => ssh !== undefined);
-        for (const id of patients.keys()) {
-          if (!here.some((host) => host.id === id)) {
-            patients.delete(id);
-            await ways.forget(id);
-          }
-        }
-        for (const host of here) {
-          const patient = patients.get(host.id) ?? new Patient(member, ways);
-          patients.set(host.id, patient);
-          patient.visit(host, signal);
-        }
+        await this.#round(signal);
       } catch (thrown) {
         if (signal.aborted) break;
         log.component("hosts").warn("cannot list the hosts", { error: messageOf(thrown) });
       }
       await clock.sleep(hostCareIntervalMs, signal).catch(() => undefined);
     }
-    await Promise.all([...patients.values()].map((patient) => patient.left()));
-    await ways.stop();
-  };
+    await Promise.all([...this.#patients.values()].map((patient) => patient.left()));
+    this.#patients.clear();
+  }
+
+  /** Nothing is put on the host any more once this resolves. */
+  async dismiss(hostId: string): Promise<void> {
+    this.#dismissed.add(hostId);
+    await this.#patients.get(hostId)?.left();
+  }
+
+  /** It stays, or is a host again. */
+  readmit(hostId: string): void {
+    this.#dismissed.delete(hostId);
+  }
+
+  async #round(signal: AbortSignal): Promise<void> {
+    const hosts = (await listHosts(this.#member.opened.store.display)).map(({ record }) => record);
+    const here = hosts.filter(({ ssh }) => ssh !== undefined);
+    for (const id of this.#patients.keys()) {
+      if (here.some((host) => host.id === id)) continue;
+      this.#patients.delete(id);
+      await this.#ways.forget(id);
+    }
+    for (const host of here.filter(({ id }) => !this.#dismissed.has(id))) {
+      const patient = this.#patients.get(host.id) ?? new Patient(this.#member, this.#ways);
+      this.#patients.set(host.id, patient);
+      patient.visit(host, signal);
+    }
+  }
 }
 
 /** One host under care. */

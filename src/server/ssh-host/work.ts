@@ -7,6 +7,7 @@ import { factsOf } from "../../plan/placement.ts";
 import type { PlannedHost } from "../../spec/add-host.ts";
 import type { HostRecord } from "../../spec/host.ts";
 import type { Member } from "../member.ts";
+import type { HostCare } from "./care.ts";
 import { cleanHost } from "./clean.ts";
 import { installMember, uninstallMember } from "./install.ts";
 import { prepareHost } from "./prepare.ts";
@@ -17,6 +18,7 @@ import type { SshWays } from "./ways.ts";
 export function createHostWork(
   member: Member,
   ways: SshWays,
+  care: HostCare,
   runtime: Pick<ClusterRuntime, "newJoinToken" | "joinTokenText">,
 ): HostWork {
   const program = new OwnProgram();
@@ -42,7 +44,9 @@ export function createHostWork(
           await installMember({ member, program, runtime }, planned, planned.join, on);
           return { kind: "member" };
         }
-        return { kind: "managed", ...(await prepareHost(member, program, planned, on)) };
+        const prepared = await prepareHost(member, program, planned, on);
+        care.readmit(planned.id);
+        return { kind: "managed", ...prepared };
       }),
     unmake: (planned, site) =>
       onWay(planned, site, async (on) => {
@@ -52,7 +56,13 @@ export function createHostWork(
     async clean(host, { signal, log }) {
       const executor = ways.executor(host);
       if (!executor) throw new AppError("bug", `host ${host.id} has a server`);
-      await clean(member, host, { executor, signal, log });
+      await care.dismiss(host.id);
+      try {
+        await clean(member, host, { executor, signal, log });
+      } catch (thrown) {
+        care.readmit(host.id);
+        throw thrown;
+      }
       await ways.forget(host.id);
     },
   };
