@@ -1,6 +1,6 @@
 // The certificate by which this host is known to the others: issued by the cluster's authority, which every
 // host can use, written where rqlited and the keepers find it, and renewed before it ends.
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { isIP } from "node:net";
@@ -94,6 +94,7 @@ export function isGoodCertificate(tls: RqliteTls, deps: CertificateDeps): boolea
     return (
       tls.ca.trim() === deps.authority.certificatePem.trim() &&
       certificate.verify(signer.publicKey) &&
+      certificate.checkPrivateKey(createPrivateKey(tls.key)) &&
       certificate.subject === `CN=${deps.hostId}` &&
       namesOf(deps).every((name) => isFor(certificate, name)) &&
       deps.clock.nowMs() < renewAfter(tls.cert)
