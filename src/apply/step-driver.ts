@@ -25,7 +25,7 @@ export const keeperStep: StepHandler = {
     const host = await hostOf(run, deps);
     const instance = instanceStep(run);
     if (instance && run.step.action === "create") {
-      const { generation } = run.plan;
+      const generation = instance.generation ?? run.plan.generation;
       await writeConfig(
         run,
         deps,

@@ -1,7 +1,7 @@
 // Steps of an instance itself: its configuration, and its restart, stop and start on request.
 import { AppError } from "../base/errors.ts";
 import { instanceReportStaleMs, instanceStopTimeoutMs } from "../base/limits.ts";
-import { instanceConfig } from "../plan/inputs.ts";
+import { instanceConfig, instanceInputs } from "../plan/inputs.ts";
 import type { InstanceConfig, InstanceReport } from "../spec/instance-config.ts";
 import { loadInstance, loadReport, type ObservedInstance } from "../store/instances.ts";
 import { hasApplied, waitApplied, writeConfig } from "./instance-config.ts";
@@ -13,8 +13,11 @@ import { waitUntil } from "./wait-until.ts";
 export const instanceStep: StepHandler = {
   async ensure(run, deps) {
     const { step, plan } = run;
-    const config = instanceConfig(step.resource, plan.generation, step.restarts);
+    const config = instanceConfig(step.resource, step.generation ?? plan.generation, step.restarts);
     await writeConfig(run, deps, config);
+    const report = await waitApplied(run, deps, config);
+    if (!needsOtherPrograms(run, report)) return;
+    await askAndWait(run, deps, { kind: "restart", reason: "other programs of PostgreSQL" });
     await waitApplied(run, deps, config);
   },
   /** Stops PostgreSQL in order. A keeper that does not answer is no obstacle: its removal ends whatever runs. */
@@ -31,6 +34,15 @@ export const instanceStep: StepHandler = {
     if (!stopped) run.log("the keeper did not confirm the stop and is removed with what it runs");
   },
 };
+
+/** The plan announced a restart for programs of another version or place, and those do not run yet. */
+function needsOtherPrograms({ step }: StepRun, report: InstanceReport): boolean {
+  if (!step.restarts || step.action !== "update") return false;
+  if (step.changes.some(({ path }) => path === "/bin_dir")) return true;
+  const { postgres_version } = instanceInputs(step.resource);
+  const changed = step.changes.some(({ path }) => path === "/postgres_version");
+  return changed && report.postgres_version !== postgres_version;
+}
 
 /** PostgreSQL of the instance restarts, whether or not settings wait for it. */
 export async function restartInstance(run: StepRun, deps: StepDeps): Promise<void> {

@@ -6,6 +6,7 @@ import { checkPlan } from "../plan/check.ts";
 import { nothingObserved } from "../plan/observed.ts";
 import { makePlan } from "../plan/plan.ts";
 import type { Plan, StoredResource } from "../plan/resource.ts";
+import { nodesWithLeaving } from "../plan/stages.ts";
 import { scramVerifier, verifies } from "../postgres/scram.ts";
 import type { DatabaseSpec } from "../spec/database-spec.ts";
 import { applyDefaults } from "../spec/defaults.ts";
@@ -72,13 +73,15 @@ export async function prepareChange(
   refuse(validateHosts(request.spec, hosts, before?.record.spec));
   const spec = withVerifiers(deps, applyDefaults(request.spec, hosts), before?.record.spec);
   const nodes = resolveNodes(spec);
-  const used = new Set(nodes.flatMap(({ hostIds }) => hostIds));
+  // Instances that leave are members until their place is taken.
+  const all = nodesWithLeaving(nodes, before?.stored ?? [], hosts);
+  const used = new Set(all.flatMap(({ hostIds }) => hostIds));
   const involved = hosts.filter(({ id }) => used.has(id));
   const questions = questionsFor({ databaseId, nodes, hosts: involved, runtime, before });
   const answers = await askHosts(deps.clock, runtime.executor, questions);
   const ports = allocatePorts({
     databaseId,
-    nodes,
+    nodes: all,
     hosts: involved,
     taken: await listPorts(runtime.store.db, [...used]),
     listening: answers.listening,

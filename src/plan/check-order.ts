@@ -57,6 +57,13 @@ function oneRestartAtATime(steps: readonly Step[]): Diagnostic[] {
   });
 }
 
+/** Whether one step waits for another, directly or not. */
+export function waitsFor(steps: readonly Step[], step: Step, other: Step): boolean {
+  const position = new Map(steps.map(({ id }, index) => [id, index]));
+  const [from, to] = [position.get(step.id) ?? 0, position.get(other.id) ?? 0];
+  return reaches(steps, position, from, to);
+}
+
 /** Whether the step at `from` waits for the one at `to`; looks only at the steps between. */
 function reaches(
   steps: readonly Step[],

@@ -1,7 +1,7 @@
 // Invariants of every plan. Run on each generated plan before it is stored, and by tests on each they make.
 // A finding is a bug of the planner, never of the user.
 import type { Diagnostic } from "../base/result.ts";
-import { concerning, ordering } from "./check-order.ts";
+import { concerning, ordering, waitsFor } from "./check-order.ts";
 import { secretsIn } from "./check-secrets.ts";
 import { instancesInUse } from "./policy.ts";
 import {
@@ -43,11 +43,21 @@ export function checkPlan(plan: Plan, stored: readonly StoredResource[]): readon
   ];
 }
 
-/** 1. One generation further. 2. Step ids are unique and sort as text. 3. Only actions of the kind, bounded in time. */
+/** 1. One generation further with every stage. 2. Step ids are unique and sort as text. 3. Only actions of the kind, bounded in time. */
 function identity(plan: Plan): Diagnostic[] {
   const found: Diagnostic[] = [];
-  if (plan.generation !== plan.parentGeneration + 1 || plan.parentGeneration < 0) {
+  const stages = new Set([plan.generation, ...plan.steps.map((step) => step.generation)]);
+  stages.delete(undefined);
+  if (plan.generation !== plan.parentGeneration + stages.size || plan.parentGeneration < 0) {
     found.push(concerning("", "generation", "does not follow its parent"));
+  }
+  let generation = plan.parentGeneration + 1;
+  for (const step of plan.steps) {
+    const own = step.generation ?? plan.generation;
+    if (own < generation || own > plan.generation) {
+      found.push(concerning(step.id, "generation", `is of ${own} after ${generation}`));
+    }
+    generation = own;
   }
   let last = "";
   for (const { id, action, timeoutMs } of plan.steps) {
@@ -63,20 +73,35 @@ function identity(plan: Plan): Diagnostic[] {
   return found;
 }
 
-/** 4. A resource is worked on once. 5. What a step needs is there already, or made by a step that it waits for. */
+/**
+ * 4. A resource is worked on once in a stage. 5. What a step needs is there already, or made by a step that it waits
+ * for.
+ */
 function needs(plan: Plan, stored: readonly StoredResource[]): Diagnostic[] {
   const found: Diagnostic[] = [];
-  const makers = new Map<ResourceKey, Step>();
-  for (const step of plan.steps) {
-    const key = resourceKey(step.resource);
-    if (makers.has(key)) found.push(concerning(step.id, "twice", `${key} has two steps`));
-    makers.set(key, step);
+  const makers = Map.groupBy(plan.steps, ({ resource }) => resourceKey(resource));
+  for (const [key, steps] of makers) {
+    const stages = new Set(
+      steps.map(({ action, generation }) => `${action === "delete"} ${generation}`),
+    );
+    const [, second] = steps;
+    if (second && stages.size < steps.length && second.action !== "switchover") {
+      found.push(concerning(second.id, "twice", `${key} has two steps`));
+    }
   }
   const present = new Map(stored.map((resource) => [resourceKey(resource), resource]));
+  const place = new Map(plan.steps.map(({ id }, index) => [id, index]));
   for (const step of plan.steps) {
     if (step.action !== "create" && step.action !== "update") continue;
     for (const key of step.resource.dependsOn) {
-      const problem = neededProblem(step, makers.get(key), present.get(key));
+      const all = makers.get(key) ?? [];
+      const earlier = all.filter(({ id }) => (place.get(id) ?? 0) < (place.get(step.id) ?? 0));
+      const maker = earlier.at(-1) ?? all.find(({ generation }) => generation === step.generation);
+      const later = maker === undefined && all.length > 0 ? present.get(key) : undefined;
+      const problem =
+        all.length > 0 && maker === undefined && later === undefined
+          ? "is only made later"
+          : neededProblem(step, maker, present.get(key), plan.steps);
       if (problem !== undefined) found.push(concerning(step.id, "dependency", `${key} ${problem}`));
     }
   }
@@ -87,13 +112,22 @@ function neededProblem(
   step: Step,
   maker: Step | undefined,
   stored: StoredResource | undefined,
+  steps: readonly Step[],
 ): string | undefined {
   if (maker === undefined) {
     if (stored === undefined) return "does not exist and nothing makes it";
     return stored.state === "applied" ? undefined : `is ${stored.state} and nothing mends it`;
   }
   if (maker.action === "delete") return "is deleted";
-  return step.after.includes(maker.id) ? undefined : `is not waited for (${maker.id})`;
+  return step.after.includes(maker.id) || isOfEarlierStage(maker, step, steps)
+    ? undefined
+    : `is not waited for (${maker.id})`;
+}
+
+/** Stages do not overlap: what an earlier one made is there. */
+function isOfEarlierStage(maker: Step, step: Step, steps: readonly Step[]): boolean {
+  if (maker.generation === undefined || maker.generation === step.generation) return false;
+  return waitsFor(steps, step, maker);
 }
 
 /** 6. Nothing goes that something kept depends on, and nothing before what depends on it. */
@@ -163,7 +197,7 @@ function places(steps: readonly Step[]): Diagnostic[] {
 }
 
 /**
- * 9. A node that was in use keeps an instance as long as it stays in the spec. 10. No instance changes its major
+ * 9. A node that was in use keeps an instance as long as it stays in the spec, or its primary moves to a new one. 10. No instance changes its major
  * version in place.
  */
 function keepsData(plan: Plan, stored: readonly StoredResource[]): Diagnostic[] {
@@ -178,7 +212,8 @@ function keepsData(plan: Plan, stored: readonly StoredResource[]): Diagnostic[] 
     finished.flatMap(({ nodeName }) => (survivors.has(nodeName) ? [] : [nodeName])),
   );
   for (const { id, action, resource, changes } of instances) {
-    if (action === "create" && emptied.has(resource.nodeName)) {
+    const moves = plan.switchovers.includes(resource.nodeName ?? "");
+    if (action === "create" && emptied.has(resource.nodeName) && !moves) {
       found.push(concerning(id, "data_loss", `replaces all instances of ${resource.nodeName}`));
     }
     if (changes.some(({ path }) => path === "/postgres_major")) {

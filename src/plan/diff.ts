@@ -13,7 +13,7 @@ import {
 
 /** A resource that needs work. */
 export interface Change {
-  readonly action: "create" | "update" | "delete";
+  readonly action: "create" | "update" | "delete" | "switchover";
   readonly resource: Resource;
   readonly reason: StepReason;
   readonly changes: readonly InputChange[];

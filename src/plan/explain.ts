@@ -29,6 +29,7 @@ const REASON: Readonly<Record<StepReason, string>> = {
   has_diff: "differs",
   not_wanted: "no longer wanted",
   requested: "requested",
+  makes_way: "the primary makes way for what follows",
 };
 
 /** Several lines, each ended by a line feed. Equal plans give equal texts. */

@@ -1,16 +1,11 @@
 // Plans of one step that make another instance the primary of a node: in order, or because the primary is lost.
 import { switchoverWriteGapMs } from "../base/limits.ts";
-import type { PrimaryInputs } from "./inputs.ts";
-import type { Plan, PlanKind, Resource } from "./resource.ts";
+import { type PrimaryPlace, primaryResource } from "./primary-resource.ts";
+import type { Plan, PlanKind } from "./resource.ts";
 import { stepOf } from "./steps.ts";
 
-export interface HandoverPlanInput {
-  readonly databaseId: string;
-  readonly nodeName: string;
+export interface HandoverPlanInput extends PrimaryPlace {
   readonly parentGeneration: number;
-  /** Host of one of the instances, for the log. */
-  readonly hostId: string;
-  readonly inputs: PrimaryInputs;
 }
 
 /** Another instance becomes primary and nothing is lost. */
@@ -21,13 +16,6 @@ export function planSwitchover(input: HandoverPlanInput): Plan {
 /** Another instance becomes primary with what it has. Writes have ceased already, so no gap is foretold. */
 export function planFailover(input: HandoverPlanInput): Plan {
   return planned(input, "failover", {});
-}
-
-/** The thing that such a step works on. */
-export function primaryResource(input: Omit<HandoverPlanInput, "parentGeneration">): Resource {
-  const { databaseId, nodeName, hostId, inputs } = input;
-  const id = `${databaseId}-${nodeName}`;
-  return { kind: "database.primary", id, hostId, nodeName, inputs, dependsOn: [] };
 }
 
 function planned(

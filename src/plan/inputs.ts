@@ -63,6 +63,8 @@ export const InstanceInputs = closed({
   host_id: Type.String(),
   database_name: Type.String(),
   postgres_major: Type.Integer(),
+  /** As the spec has it; absent in what was stored before plans knew of minor upgrades. */
+  postgres_version: Type.Optional(Type.String()),
   bin_dir: Type.String(),
   run: oneOf(["running", "stopped"]),
   port: Port,
@@ -164,7 +166,7 @@ export function instanceConfig(
   generation: number,
   restarts: boolean,
 ): InstanceConfig {
-  const { tuned_for: _, ...config } = instanceInputs(resource);
+  const { tuned_for: _, postgres_version: __, ...config } = instanceInputs(resource);
   return { ...config, generation, restart_generation: restarts ? generation : 0 };
 }
 

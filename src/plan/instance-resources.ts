@@ -72,6 +72,7 @@ function describe(draft: InstanceDraft, layout: InstanceLayout): InstanceInputs 
     host_id: host.id,
     database_name: input.spec.database_name,
     postgres_major: bin.major,
+    ...(node.postgresVersion === undefined ? {} : { postgres_version: node.postgresVersion }),
     bin_dir: bin.bin_dir,
     run: "running",
     port,

@@ -36,7 +36,10 @@ function resourceOf(kind: Resource["kind"], spec = shopSpec): Resource {
 describe("makePlan refuses", () => {
   test("to replace the only instance of a node by an empty one", () => {
     const moved = { ...shopSpec, nodes: [{ name: "n1", host_ids: ["host-2"] }] };
-    expect(problems(shop, moved)).toEqual(["nodes[0].host_ids data_loss"]);
+    const [, other] = hosts;
+    const gone = { ...shop, hosts: other ? [other] : [] };
+    expect(problems(gone, moved)).toEqual(["nodes[0].host_ids data_loss"]);
+    expect(problems(shop, moved)).toEqual([]);
     const both = { ...shopSpec, nodes: [{ name: "n1", host_ids: ["host-2", "host-1"] }] };
     expect(problems(shop, both)).toEqual([]);
   });
@@ -102,13 +105,14 @@ describe("order", () => {
     const spec = {
       ...replicas,
       nodes: [{ name: "n1", host_ids: ["host-1", "host-3", "host-2"] }],
-      postgresql_conf: { max_connections: 300 },
+      postgresql_conf: { max_connections: 3000 },
     };
     const plan = planned(database, spec);
     const restarted = plan.steps.filter(({ restarts }) => restarts);
     expect(restarted.map((step) => step.resource.hostId)).toEqual(["host-2", "host-1"]);
     expect(plan.steps.at(-1)?.resource.hostId).toBe("host-3");
-    expect(plan.writeGapMs).toEqual({ n1: 1500 });
+    expect(plan.switchovers).toEqual(["n1"]);
+    expect(plan.writeGapMs).toEqual({ n1: 300 });
   });
 });
 

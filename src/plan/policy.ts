@@ -2,22 +2,30 @@
 // is found on the first of them; new ones go together; removals come last, when everything else has succeeded.
 import type { Change } from "./diff.ts";
 import type { ObservedDatabase } from "./observed.ts";
-import type { StoredResource } from "./resource.ts";
+import { primaryResource } from "./primary-resource.ts";
+import type { Resource, StoredResource } from "./resource.ts";
+import { mayRestart } from "./restart.ts";
 
 /** Changes that may run together; a wave begins when the one before it has ended. */
 export type Wave = readonly Change[];
 
 export interface RolloutInput {
+  readonly databaseId: string;
   /** In dependency order, nodes in the order of the spec. */
   readonly changes: readonly Change[];
+  /** All that there should be when they are done. */
+  readonly desired: readonly Resource[];
   readonly stored: readonly StoredResource[];
   readonly observed: ObservedDatabase;
+  /** See stages.ts. */
+  readonly lowering: ReadonlySet<string>;
+  readonly inPlace: ReadonlySet<string>;
 }
 
 /**
  * Waves in their order: for each existing node its standbys one by one, its primary, then its new instances; after
- * all of them the new nodes together, their homes before the standbys that copy them. Removals are none of its
- * business.
+ * all of them the new nodes together, their homes before the standbys that copy them. A primary that has to restart
+ * gives its place to a standby before. Removals are none of its business.
  */
 export function rollout(input: RolloutInput): readonly Wave[] {
   const existing = existingInstances(input);
@@ -33,11 +41,54 @@ export function rollout(input: RolloutInput): readonly Wave[] {
     const instances = Map.groupBy(changes, instanceOf);
     const old = [...instances.keys()].filter((id) => existing.has(id));
     const primary = primaries.get(node);
-    const ordered = [...old.filter((id) => id !== primary), ...old.filter((id) => id === primary)];
-    for (const id of ordered) waves.push(instances.get(id) ?? []);
+    const standbys = old.filter((id) => id !== primary).map((id) => instances.get(id) ?? []);
+    const own = changes.filter((change) => instanceOf(change) === primary);
+    if (input.lowering.has(node)) waves.push(own, ...standbys);
+    else waves.push(...standbys, handover(input, node, own), own);
     waves.push(changes.filter((change) => !existing.has(instanceOf(change))));
   }
   return [...waves, ...homesFirst(newNodes)].filter((wave) => wave.length > 0);
+}
+
+/** A switchover to one of the standbys that are there, if what comes then restarts the primary. */
+function handover(input: RolloutInput, node: string, own: readonly Change[]): Wave {
+  const restart = own.find((change) => mayRestart(change, input.observed));
+  const candidates = groupOf(input.stored, input.desired, node).filter(
+    (id) => id !== restart?.resource.id,
+  );
+  if (restart === undefined || candidates.length === 0 || input.inPlace.has(node)) return [];
+  return [switchover({ ...input, node, hostId: restart.resource.hostId, candidates })];
+}
+
+/** The instances of a group that are there and stay. */
+function groupOf(
+  stored: readonly StoredResource[],
+  desired: readonly Resource[],
+  node: string,
+): readonly string[] {
+  const ready = new Set(
+    stored.flatMap(({ kind, id, state }) =>
+      kind === "database.instance" && state !== "needs_recreate" ? [id] : [],
+    ),
+  );
+  return desired
+    .filter(
+      ({ kind, id, nodeName }) =>
+        kind === "database.instance" && nodeName === node && ready.has(id),
+    )
+    .map(({ id }) => id);
+}
+
+/** The change that gives a node another primary. */
+export function switchover(of: {
+  readonly databaseId: string;
+  readonly node: string;
+  readonly hostId: string;
+  readonly candidates: readonly string[];
+}): Change {
+  const inputs = { candidates: [...of.candidates], any_lag: false };
+  const resource = primaryResource({ ...of, nodeName: of.node, inputs });
+  return { action: "switchover", resource, reason: "makes_way", changes: [] };
 }
 
 function homesFirst(changes: readonly Change[]): readonly Wave[] {

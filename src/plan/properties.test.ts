@@ -14,12 +14,12 @@ import { must } from "../base/assert.ts";
 import type { DatabaseSpec } from "../spec/database-spec.ts";
 import type { HostRecord } from "../spec/host.ts";
 import { checkPlan } from "./check.ts";
-import { desiredResources } from "./desired.ts";
 import { planStop } from "./instance-plans.ts";
 import { nothingObserved } from "./observed.ts";
 import { afterStep, storedAfterFailure, storedBefore } from "./outcome.ts";
 import { makeDeletePlan, makePlan } from "./plan.ts";
 import { type Plan, resourceKey, type StoredResource } from "./resource.ts";
+import { stagesOf } from "./stages.ts";
 
 /** The same cases every time; PROPERTY_SEED and PROPERTY_RUNS look further. */
 const runs = {
@@ -200,8 +200,13 @@ describe("of every history", () => {
         const spec = must(last, "a spec that was planned");
         const plan = steps(end, spec);
         expect(checkPlan(plan, end.stored)).toEqual([]);
-        const reached = { ...end, stored: reread(plan.steps.reduce(afterStep, end.stored)) };
-        const wanted = desiredResources(planInput(end, spec));
+        const stored = reread(plan.steps.reduce(afterStep, end.stored));
+        const leased = new Set([...end.leased, ...groupsIn(stored)]);
+        const reached = { ...end, stored, leased };
+        const wanted = must(
+          stagesOf(planInput(end, spec), nothingObserved).at(-1),
+          "stage",
+        ).desired;
         for (const resource of wanted) {
           const key = resourceKey(resource);
           const found = reached.stored.find((candidate) => resourceKey(candidate) === key);

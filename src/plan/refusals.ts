@@ -11,24 +11,30 @@ export function refusals(input: DesiredInput): readonly Diagnostic[] {
   return [...lostNodes(input), ...wrongParameters(input)];
 }
 
-/** A node in use, or one that has a primary already, whose instances would all be replaced by empty ones. */
-function lostNodes({ databaseId, nodes, stored, leased }: DesiredInput): Diagnostic[] {
+/**
+ * A node in use whose instances would all be replaced by empty ones because none of their hosts is there to copy from,
+ * or one that has a primary but was never finished, so that there may be nothing to copy.
+ */
+function lostNodes({ databaseId, nodes, stored, leased, hosts }: DesiredInput): Diagnostic[] {
+  const usable = new Set(instancesInUse(stored).map(({ id }) => id));
+  const known = new Set(hosts.map(({ id }) => id));
   const holding = stored.filter(
     ({ kind, nodeName }) => kind === "database.instance" && leased.has(nodeName ?? ""),
   );
-  const known = new Map([...instancesInUse(stored), ...holding].map((one) => [one.id, one]));
-  const existing = Map.groupBy(known.values(), ({ nodeName }) => nodeName ?? "");
+  const there = new Map([...instancesInUse(stored), ...holding].map((one) => [one.id, one]));
+  const existing = Map.groupBy(there.values(), ({ nodeName }) => nodeName ?? "");
   return nodes.flatMap((node, index) => {
     const before = existing.get(node.name) ?? [];
     const kept = new Set<string>(node.hostIds.map((id) => instanceId(databaseId, node.name, id)));
     if (before.length === 0 || before.some(({ id }) => kept.has(id))) return [];
+    if (before.some(({ id, hostId }) => usable.has(id) && known.has(hostId))) return [];
     const hosts = before.map(({ hostId }) => hostId).join(", ");
     return [
       {
         path: `nodes[${index}].host_ids`,
         code: "data_loss",
         message: `node ${node.name} would lose all its instances (${hosts}) and its data with them`,
-        hint: "keep one of its hosts, or remove the node and add it under another name",
+        hint: "keep one of its hosts, or delete the node and add it under another name",
       },
     ];
   });

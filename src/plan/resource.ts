@@ -56,7 +56,8 @@ export type StepReason =
   | "dependency_updated"
   | "has_diff"
   | "not_wanted"
-  | "requested";
+  | "requested"
+  | "makes_way";
 
 /** One change of one input: a JSON pointer and both values; secrets never appear because inputs hold none. */
 export interface InputChange {
@@ -73,6 +74,8 @@ export interface Step {
   readonly resource: Resource;
   readonly reason: StepReason;
   readonly changes: readonly InputChange[];
+  /** Of the configuration that the step writes, where a later stage of the plan writes another; absent = the plan's. */
+  readonly generation?: number;
   /** Step ids that must have finished before. */
   readonly after: readonly string[];
   /** PostgreSQL of this instance restarts in this step. */

@@ -1,5 +1,5 @@
 // Decides which steps may restart PostgreSQL, and what that costs.
-import { restartWriteGapMs } from "../base/limits.ts";
+import { restartWriteGapMs, switchoverWriteGapMs } from "../base/limits.ts";
 import { gucContext } from "../postgres/guc.ts";
 import type { Change } from "./diff.ts";
 import { instanceInputs } from "./inputs.ts";
@@ -30,23 +30,37 @@ export function mayRestart(change: Change, observed: ObservedDatabase): boolean 
 
 /** Those of the changes that take effect with a restart only, as names of settings and fields. */
 export function restartReasons(changes: readonly InputChange[], major: number): readonly string[] {
-  return changes.flatMap(({ path }) => {
+  return changes.flatMap(({ path, before }) => {
     if (AT_START.has(path)) return [path.slice(1)];
+    // What was never written down is no other version.
+    if (path === "/postgres_version") return before === undefined ? [] : [path.slice(1)];
     const name = PARAMETER.exec(path)?.[1]?.replaceAll("~1", "/").replaceAll("~0", "~");
     return name !== undefined && gucContext(name, major) === "postmaster" ? [name] : [];
   });
 }
 
-/** Expected time without writes by node, in milliseconds: restarts of primaries that take writes already. */
+/**
+ * Expected time without writes by node, in milliseconds: changes of primary, and restarts of primaries that take writes
+ * already. Who was primary at first is not any more after a change.
+ */
 export function writeGaps(
-  restarting: readonly Step[],
+  steps: readonly Step[],
   primaries: ReadonlyMap<string, string>,
 ): Readonly<Record<string, number>> {
   const gaps: Record<string, number> = {};
-  for (const { resource, action } of restarting) {
+  const now = new Map<string, string | null>(primaries);
+  for (const { resource, action, restarts } of steps) {
     const { nodeName, instanceId } = resource;
-    if (action === "create" || nodeName === undefined || instanceId === undefined) continue;
-    if ((primaries.get(nodeName) ?? instanceId) === instanceId) gaps[nodeName] = restartWriteGapMs;
+    if (nodeName === undefined) continue;
+    if (action === "switchover") {
+      gaps[nodeName] = (gaps[nodeName] ?? 0) + switchoverWriteGapMs;
+      now.set(nodeName, null);
+    } else if (restarts && action !== "create" && instanceId !== undefined) {
+      const primary = now.get(nodeName);
+      if (primary !== null && (primary ?? instanceId) === instanceId) {
+        gaps[nodeName] = (gaps[nodeName] ?? 0) + restartWriteGapMs;
+      }
+    }
   }
   return gaps;
 }

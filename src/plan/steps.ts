@@ -28,6 +28,8 @@ const TIMEOUT_MS: Readonly<Record<ResourceKind, number>> = {
 /** Changes with the keys of those that go before each of them. */
 export interface OrderedWave {
   readonly changes: Wave;
+  /** Of what its steps write; absent = the plan's. */
+  readonly generation?: number;
   readonly before: ReadonlyMap<ResourceKey, readonly ResourceKey[]>;
 }
 
@@ -44,7 +46,7 @@ export function numberedSteps(
   const ids = new Map<ResourceKey, string>();
   const steps: Step[] = [];
   let ends: readonly string[] = [];
-  for (const { changes, before } of waves) {
+  for (const { changes, before, generation } of waves) {
     const wave = new Set(changes.map(({ resource }) => resourceKey(resource)));
     const awaited = new Set<ResourceKey>();
     for (const change of changes) {
@@ -56,7 +58,9 @@ export function numberedSteps(
       const id = `${String(steps.length + 1).padStart(width, "0")}-${key}`;
       ids.set(key, id);
       const after = [...new Set(within.length === 0 ? [...named, ...ends] : named)].sort();
-      steps.push(stepOf(change, { id, after, restarts: mayRestart(change, observed) }));
+      const restarts = mayRestart(change, observed);
+      const step = stepOf(change, { id, after, restarts });
+      steps.push(generation === undefined ? step : { ...step, generation });
     }
     ends = [...wave].filter((key) => !awaited.has(key)).flatMap((key) => ids.get(key) ?? []);
   }

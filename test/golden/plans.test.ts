@@ -10,6 +10,7 @@ import { storedAfterFailure } from "../../src/plan/outcome.ts";
 import { makeDeletePlan } from "../../src/plan/plan.ts";
 import { type Plan, resourceKey, type StoredResource } from "../../src/plan/resource.ts";
 import type { DatabaseSpec } from "../../src/spec/database-spec.ts";
+import { instanceId } from "../../src/spec/ids.ts";
 import {
   applied,
   created,
@@ -174,6 +175,7 @@ describe("update", () => {
 
 describe("standbys", () => {
   const three = [...hosts, host("host-3")];
+  const four = [...three, host("host-4")];
   const withHosts = (...host_ids: string[]): DatabaseSpec => ({
     ...shopSpec,
     nodes: [{ name: "n1", host_ids }],
@@ -200,6 +202,70 @@ describe("standbys", () => {
     const left = applied(group, plan);
     golden("update-remove-last-standby", planned(left, shopSpec), left);
     expect(planned(left, shopSpec).restarts).toEqual([]);
+  });
+
+  test("remove the host of the primary", () => {
+    const spec = withHosts("host-2", "host-3");
+    const plan = planned(group, spec);
+    golden("update-remove-primary", plan, group);
+    const left = applied(group, plan);
+    expect(planned(left, spec).steps).toEqual([]);
+    const [, second] = ["host-1", "host-2"].map((id) => instanceId("shop", "n1", id));
+    const observed = { primaries: new Map([["n1", second ?? ""]]) };
+    expect(planned(group, spec, { observed }).switchovers).toEqual([]);
+  });
+
+  test("move to other hosts", () => {
+    const two = created(withHosts("host-1", "host-2"), four);
+    const spec = withHosts("host-3", "host-4");
+    const plan = planned(two, spec);
+    golden("update-move-group", plan, two);
+    expect(planned(applied(two, plan), spec).steps).toEqual([]);
+  });
+
+  test("move a node of one instance, which has no port for its keeper", () => {
+    const { patroni_port: _, ...plain } = shopSpec;
+    const lone = created(plain, three);
+    const spec = { ...plain, nodes: [{ name: "n1", host_ids: ["host-2"] }] };
+    const plan = planned(lone, spec);
+    golden("update-move-lone", plan, lone);
+    expect(planned(applied(lone, plan), spec).steps).toEqual([]);
+  });
+
+  test("settings by reload, and by restart", () => {
+    const spec = withHosts("host-1", "host-2");
+    const two = created(spec, three);
+    const reload = { ...spec, postgresql_conf: { work_mem: "64MB" } };
+    golden("update-group-setting-by-reload", planned(two, reload), two);
+    const restart = { ...spec, postgresql_conf: { shared_buffers: "1GB", max_connections: 3000 } };
+    golden("update-group-setting-by-restart", planned(two, restart), two);
+    const [, second] = ["host-1", "host-2"].map((id) => instanceId("shop", "n1", id));
+    const observed = { primaries: new Map([["n1", second ?? ""]]) };
+    const other = planned(two, restart, { observed });
+    expect(other.restarts).toEqual([instanceId("shop", "n1", "host-1"), second ?? ""]);
+  });
+
+  test("settings that standbys may not have below their primary", () => {
+    const spec = withHosts("host-1", "host-2");
+    const two = created(spec, three);
+    const lower = { ...spec, postgresql_conf: { max_connections: 100 } };
+    golden("update-group-lower", planned(two, lower), two);
+    const both = { ...spec, postgresql_conf: { max_connections: 100, max_worker_processes: 64 } };
+    const plan = planned(two, both);
+    golden("update-group-raise-and-lower", plan, two);
+    expect(planned(applied(two, plan), both).steps).toEqual([]);
+  });
+
+  test("a minor version", () => {
+    const installations = [
+      { major: 17, version: "17.11", bin_dir: "/opt/pg17.11/bin", spock_version: null },
+      { major: 17, version: "17.10", bin_dir: "/opt/pg17.10/bin", spock_version: null },
+    ];
+    const equipped = ["host-1", "host-2"].map((id) => host(id, { installations }));
+    const spec = { ...withHosts("host-1", "host-2"), postgres_version: "17.10" };
+    const two = created(spec, equipped);
+    const plan = planned(two, { ...spec, postgres_version: "17.11" });
+    golden("update-group-minor", plan, two);
   });
 
   test("delete", () => {

@@ -7,10 +7,11 @@ import { nothingObserved, type ObservedDatabase } from "../../src/plan/observed.
 import { afterStep } from "../../src/plan/outcome.ts";
 import { makePlan, type PlanInput } from "../../src/plan/plan.ts";
 import type { Plan, StoredResource } from "../../src/plan/resource.ts";
+import { nodesWithLeaving } from "../../src/plan/stages.ts";
 import type { DatabaseSpec } from "../../src/spec/database-spec.ts";
 import type { HostRecord } from "../../src/spec/host.ts";
 import { instanceId } from "../../src/spec/ids.ts";
-import { resolveNodes } from "../../src/spec/normalise.ts";
+import { type ResolvedNode, resolveNodes } from "../../src/spec/normalise.ts";
 
 export const driver = new FakeDriver();
 
@@ -63,11 +64,14 @@ export const shopSpec: DatabaseSpec = {
 };
 
 /** Ports for every requested 0, far away from fixed ones. */
-export function allocate(databaseId: string, spec: DatabaseSpec): readonly PortAllocation[] {
-  return resolveNodes(spec).flatMap(({ name, hostIds }, node) =>
-    hostIds.flatMap((hostId, index): PortAllocation[] => {
+export function allocate(
+  databaseId: string,
+  nodes: readonly ResolvedNode[],
+): readonly PortAllocation[] {
+  return nodes.flatMap(({ name, hostIds }, node) =>
+    hostIds.flatMap((hostId): PortAllocation[] => {
       const id = instanceId(databaseId, name, hostId);
-      const port = 20_000 + node * 100 + index * 2;
+      const port = 20_000 + node * 100 + Number.parseInt(hostId.replaceAll(/\D/g, ""), 10) * 2;
       return [
         { instanceId: id, port, purpose: "postgres" },
         { instanceId: id, port: port + 1, purpose: "rest" },
@@ -116,7 +120,7 @@ export function planInput(
     spec,
     nodes: resolveNodes(spec),
     hosts,
-    ports: allocate(databaseId, spec),
+    ports: allocate(databaseId, nodesWithLeaving(resolveNodes(spec), stored, hosts)),
     placerOf: () => driver,
     wasAvailable,
     stored,
