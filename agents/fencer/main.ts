@@ -16,6 +16,7 @@ import { Fencer } from "./fencer.ts";
 import { openKernel } from "./kernel.ts";
 import { Listener } from "./listener.ts";
 import { isRecord, type KillProof, parseObject, type StopOutcome } from "./protocol.ts";
+import { reportToServiceManager } from "./readiness.ts";
 
 /** Postgres was left running: a service manager must start the fencer again and not count this as a stop. */
 export const exitLeftRunning = 75;
@@ -75,7 +76,15 @@ async function serve(places: Places, log: Logger): Promise<number> {
   await fencer.adopt();
   await listener.listen(places.socket, fencer);
   log.info("ready", { instanceId: places.instanceId, postgresRuns: fencer.running });
+  const serving = new AbortController();
+  // Not this environment: PostgreSQL is started with one of its own.
+  const { NOTIFY_SOCKET, WATCHDOG_USEC } = process.env;
+  const told = { NOTIFY_SOCKET, WATCHDOG_USEC };
+  reportToServiceManager(told, systemClock, serving.signal).catch((error) =>
+    log.error("the service manager is not told that the fencer runs", { error: messageOf(error) }),
+  );
   await ended;
+  serving.abort();
   listener.close();
   log.info("ends", { postgresRuns: fencer.running });
   return fencer.running ? exitLeftRunning : 0;

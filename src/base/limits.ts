@@ -379,3 +379,5 @@ export const logTailBytes = 16 * 1024;
 export const historyFileBytesMax = 1024 * 1024;
 /** One look at a health probe's file: write and fsync. */
 export const diskProbeTimeoutMs = 5_000;
+/** A fencer that said nothing to its service manager for this long is replaced; well below the guard of a lease. */
+export const fencerWatchdogMs = 1_000;

@@ -83,6 +83,7 @@ if (image && directory) {
     ["a restart of the fencer's unit", ["systemctl", "restart", fencer]],
     ["the death of the fencer", ["systemctl", "kill", "--kill-who=main", "-s", "KILL", fencer]],
     ["the end of the fencer", ["systemctl", "kill", "--kill-who=main", "-s", "TERM", fencer]],
+    ["a fencer that freezes", ["systemctl", "kill", "--kill-who=main", "-s", "STOP", fencer]],
   ])(
     "%s does not touch postgres",
     async (_, argv) => {

@@ -1,7 +1,7 @@
 // Renders the two units of an instance (systemd.unit(5), systemd.service(5), systemd.resource-control(5)).
 // The fencer's unit holds PostgreSQL; the keeper's can be stopped and upgraded without PostgreSQL noticing.
 import { AppError } from "../../base/errors.ts";
-import { unitStopTimeoutS } from "../../base/limits.ts";
+import { fencerWatchdogMs, unitStopTimeoutS } from "../../base/limits.ts";
 import { renderCommand } from "../../host/quote.ts";
 import { type Role, unitName } from "./names.ts";
 import type { KeeperInputs } from "./resources.ts";
@@ -31,6 +31,8 @@ export function limitProperties(inputs: KeeperInputs): readonly string[] {
  * ExecStop ends it, cleanly, and so does a shutdown of the machine. A fencer that leaves PostgreSQL running
  * ends with a status that is no success, because after a success ExecStop would run. ExecStop runs in a
  * restart too; the job tells it apart from a stop, and then PostgreSQL is left to the next fencer.
+ * A frozen fencer would not keep its deadline, so a silent one is replaced within the guard of a lease; the next one
+ * finds the deadline in its file. A replacement without need does no harm.
  */
 function renderFencer(input: UnitInput): string {
   const { instanceId, launcher, inputs } = input;
@@ -43,7 +45,10 @@ function renderFencer(input: UnitInput): string {
     "StartLimitIntervalSec=0",
     "",
     "[Service]",
-    "Type=simple",
+    "Type=notify",
+    "NotifyAccess=main",
+    `WatchdogSec=${fencerWatchdogMs}ms`,
+    "WatchdogSignal=SIGKILL",
     `ExecStart=${execLine(command)}`,
     `ExecStop=${execLine(stopUnlessRestarting(instanceId, command))}`,
     "KillMode=process",
