@@ -62,7 +62,10 @@ export class Pgherd implements System {
     await healthy(this.#members);
     const [first] = this.#members;
     if (!first) throw new Error("a system needs hosts");
-    const made = await first.api("POST", "/v1/databases", { id: database, spec: this.#spec() });
+    const made = await first.api("POST", "/v1/databases", {
+      id: database,
+      spec: this.#spec(await this.#postgresVersion(first.host)),
+    });
     if (made.status_code !== 200) throw new Error(`create: ${JSON.stringify(made)}`);
     const task = await first.ended(made.task, createMs);
     if (task.status !== "completed") throw new Error(`create: ${task.error}`);
@@ -72,12 +75,18 @@ export class Pgherd implements System {
     await eventually("a primary", () => this.#somePrimary(), createMs);
   }
 
-  #spec(): object {
-    const { mode, timings, major } = this.#setup;
+  async #postgresVersion(host: LabHost): Promise<string> {
+    const postgres = `/usr/lib/postgresql/${this.#setup.major}/bin/postgres`;
+    const { stdout } = await host.exec([postgres, "--version"]);
+    return /\d+\.\d+/.exec(stdout)?.[0] ?? "";
+  }
+
+  #spec(version: string): object {
+    const { mode, timings } = this.#setup;
     const times = timings === "usual" ? TIMINGS.usual : { profile: "fast" };
     return {
       database_name: database,
-      postgres_version: `${major}`,
+      postgres_version: version,
       port: PORTS.postgres,
       patroni_port: PORTS.rest,
       nodes: [{ name: node, host_ids: this.hosts.map(({ name }) => name) }],
@@ -101,9 +110,9 @@ export class Pgherd implements System {
 
   async version(): Promise<string> {
     const [host] = this.hosts;
-    const postgres = `/usr/lib/postgresql/${this.#setup.major}/bin/postgres`;
-    const command = `pgherd version | head -1; ${postgres} --version`;
-    return (await host?.exec(["bash", "-c", command]))?.stdout.trim().replaceAll("\n", ", ") ?? "";
+    if (!host) return "";
+    const { stdout } = await host.exec(["bash", "-c", "pgherd version | head -1"]);
+    return `${stdout.trim()}, PostgreSQL ${await this.#postgresVersion(host)}`;
   }
 
   endpoint({ name, address }: LabHost): Endpoint {
