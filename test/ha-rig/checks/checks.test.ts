@@ -71,6 +71,11 @@ describe("two primaries", () => {
     expect(names(checkTwoPrimaries([...before, ...after, late]))).toEqual(["two-primaries"]);
     expect(overlap([...before, ...after, late])).toMatchObject({ ms: 20, writes: 1 });
   });
+  test("several such times add up, without what lies between them", () => {
+    const more = [20, 21].map((n) => attempt(n, { host: "h3", timeline: 3 }));
+    const late = [attempt(7), attempt(22, { host: "h2", timeline: 2 })];
+    expect(overlap([...before, ...after, ...more, ...late])).toMatchObject({ ms: 40, writes: 2 });
+  });
   test("two nodes write one timeline", () => {
     const fork = attempt(5, { host: "h2", timeline: 1 });
     expect(names(checkTwoPrimaries([...before, fork]))).toEqual(["shared-timeline"]);

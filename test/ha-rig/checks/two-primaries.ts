@@ -12,28 +12,27 @@ export interface Overlap {
   readonly sample: string;
 }
 
+/** All such times of a recording together. */
 export function overlap(attempts: readonly Attempt[]): Overlap {
   const acked = attempts.filter(({ outcome }) => outcome === "acked");
   const began = new Map<number, number>();
   for (const { timeline, endedMs } of acked) {
     began.set(timeline, Math.min(began.get(timeline) ?? Number.POSITIVE_INFINITY, endedMs));
   }
-  const newerBegan = (timeline: number): number =>
-    Math.min(...[...began].filter(([other]) => other > timeline).map(([, ms]) => ms));
-  const limits = new Map([...began.keys()].map((timeline) => [timeline, newerBegan(timeline)]));
-  let firstMs = Number.POSITIVE_INFINITY;
-  let lastMs = Number.NEGATIVE_INFINITY;
+  let ms = 0;
   let writes = 0;
   let sample = "";
-  for (const attempt of acked) {
-    const limitMs = limits.get(attempt.timeline) ?? Number.POSITIVE_INFINITY;
-    if (attempt.sentMs <= limitMs) continue;
-    writes += 1;
-    firstMs = Math.min(firstMs, limitMs);
-    lastMs = Math.max(lastMs, attempt.endedMs);
-    sample ||= `${rowId(attempt)} on ${attempt.host} (timeline ${attempt.timeline})`;
+  for (const timeline of began.keys()) {
+    const newer = [...began].filter(([other]) => other > timeline);
+    const limitMs = Math.min(...newer.map(([, beganMs]) => beganMs));
+    const late = acked.filter((each) => each.timeline === timeline && each.sentMs > limitMs);
+    const [first] = late;
+    if (!first) continue;
+    ms += late.reduce((last, { endedMs }) => Math.max(last, endedMs), 0) - limitMs;
+    writes += late.length;
+    sample ||= `${rowId(first)} on ${first.host} (timeline ${timeline})`;
   }
-  return { ms: writes === 0 ? 0 : lastMs - firstMs, writes, sample };
+  return { ms, writes, sample };
 }
 
 /** Timelines on which more than one node acknowledged. */
