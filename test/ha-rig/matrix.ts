@@ -3,7 +3,13 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Rng, seededRng } from "../../src/base/rng.ts";
-import { type CatalogueEntry, catalogue, NOT_DONE } from "./faults/catalogue.ts";
+import {
+  type CatalogueEntry,
+  catalogue,
+  ENTRY_KINDS,
+  type EntryKind,
+  NOT_DONE,
+} from "./faults/catalogue.ts";
 import { type MatrixOptions, parseMatrixOptions } from "./matrix-options.ts";
 import { labDirectory, open } from "./open.ts";
 import { type ReportRow, renderReport } from "./report.ts";
@@ -32,10 +38,11 @@ class Matrix {
       for (const major of majors) {
         const setup = { mode, major, timings };
         const entries = random > 0 ? this.#draw(random, major) : this.#listed(major);
-        for (const smallDisks of [false, true]) {
+        for (const kind of ENTRY_KINDS) {
           await this.#all(
             setup,
-            entries.filter((entry) => entry.smallDisks === smallDisks),
+            kind,
+            entries.filter((entry) => entry.kind === kind),
           );
         }
       }
@@ -57,28 +64,27 @@ class Matrix {
   }
 
   #draw(count: number, major: number): CatalogueEntry[] {
-    const known = this.#listed(major).filter(({ smallDisks }) => !smallDisks);
+    const known = this.#listed(major).filter(({ kind }) => kind === "usual");
     return Array.from({ length: count }, () => known[this.#rng.int(0, known.length - 1)]).filter(
       (entry) => entry !== undefined,
     );
   }
 
-  async #all(setup: Setup, entries: readonly CatalogueEntry[]): Promise<void> {
+  async #all(setup: Setup, kind: EntryKind, entries: readonly CatalogueEntry[]): Promise<void> {
     const left = [...entries];
     while (left.length > 0) {
-      const done = await this.#lab(setup, left.slice(0, faultsPerLabMax));
+      const done = await this.#lab(setup, kind, left.slice(0, faultsPerLabMax));
       left.splice(0, Math.max(1, done));
     }
   }
 
   /** As many of these faults as one lab survives; answers how many were done. */
-  async #lab(setup: Setup, entries: readonly CatalogueEntry[]): Promise<number> {
+  async #lab(setup: Setup, kind: EntryKind, entries: readonly CatalogueEntry[]): Promise<number> {
     const { system: name } = this.#options;
     const directory = `${labDirectory()}/lab-${this.#labs++}`;
-    const smallDisks = entries.some((entry) => entry.smallDisks);
-    const system = await open(name, directory, { smallDisks });
+    const system = await open(name, directory, { smallDisks: kind === "small-disks" });
     const where = `${setup.mode}, PostgreSQL ${setup.major}`;
-    const run = new Run(system, setup);
+    const run = new Run(system, setup, kind === "by-hand");
     let done = 0;
     try {
       await run.begin();

@@ -14,22 +14,28 @@ const well: FaultResult = {
   redundancyMs: 800,
   missing: "",
 };
-const free = { noPromotion: false };
+const free = { noPromotion: false, kind: "usual" } as const;
 
 test("a failover without loss is allowed in every mode", () => {
   expect(judge(well, free, "strict")).toEqual([]);
   expect(judge({ ...well, lost: 3 }, free, "async")).toEqual([]);
 });
 
-test.each<[string, Partial<FaultResult>, { readonly noPromotion: boolean }]>([
+test.each<[string, Partial<FaultResult>, Parameters<typeof judge>[1]]>([
   ["acknowledged rows lost", { lost: 3 }, free],
   ["two nodes", { overlapMs: 20 }, free],
   ["never redundant", { redundancyMs: undefined, missing: "no primary" }, free],
-  ["without need", {}, { noPromotion: true }],
+  ["without need", {}, { noPromotion: true, kind: "usual" }],
 ])("%s", (words, change, entry) => {
   const wrong = judge({ ...well, ...change }, entry, "sync");
   expect(wrong).toHaveLength(1);
   expect(wrong[0]).toContain(words);
+});
+
+test("what was done by hand may cost rows, but not the way back", () => {
+  const byHand = { noPromotion: false, kind: "by-hand" } as const;
+  expect(judge({ ...well, lost: 3, overlapMs: 900 }, byHand, "strict")).toEqual([]);
+  expect(judge({ ...well, redundancyMs: undefined }, byHand, "strict")).toHaveLength(1);
 });
 
 test("two nodes acknowledging is wrong in asynchronous mode as well", () => {

@@ -7,13 +7,13 @@ import type { Mode } from "./system.ts";
 /** What was not allowed, in words; empty when all was well. */
 export function judge(
   result: FaultResult,
-  { noPromotion }: Pick<CatalogueEntry, "noPromotion">,
+  { noPromotion, kind }: Pick<CatalogueEntry, "noPromotion" | "kind">,
   mode: Mode,
 ): string[] {
-  const { mayLose, overlapMaxMs } = expectation(mode);
+  const { mayLose, mayOverlap } = expectation(mode, kind === "by-hand");
   const wrong: string[] = [];
   if (result.redundancyMs === undefined) wrong.push(`never redundant again: ${result.missing}`);
-  if (result.overlapMs > overlapMaxMs) {
+  if (!mayOverlap && result.overlapMs > 0) {
     wrong.push(`two nodes acknowledged for ${Math.round(result.overlapMs)} ms`);
   }
   if (!mayLose && result.lost > 0) wrong.push(`${result.lost} acknowledged rows lost`);

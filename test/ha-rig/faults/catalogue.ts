@@ -10,15 +10,18 @@ export interface CatalogueEntry {
   readonly noPromotion: boolean;
   /** Belongs to the small set that is run on every major version of PostgreSQL. */
   readonly core: boolean;
-  /** Needs disks that can be filled. */
-  readonly smallDisks: boolean;
+  readonly kind: EntryKind;
 }
+
+/** Faults of one kind share labs. `by-hand`: nobody can promise that rows written behind the system's back stay. */
+export const ENTRY_KINDS = ["usual", "small-disks", "by-hand"] as const;
+export type EntryKind = (typeof ENTRY_KINDS)[number];
 
 interface Row {
   readonly fault: Fault;
   readonly quiet?: boolean;
   readonly core?: boolean;
-  readonly smallDisks?: boolean;
+  readonly kind?: EntryKind;
 }
 
 const brief = 4_000;
@@ -118,21 +121,49 @@ export function catalogue(detectionMs: number): CatalogueEntry[] {
       { fault: { kind: "store-down", members: "all", how: "kill", forMs: 60_000 } },
     ],
     F17: [
-      { fault: { kind: "disk-full", on: "primary", forMs: long }, smallDisks: true },
-      { fault: { kind: "disk-full", on: "sync-standby", forMs: long }, smallDisks: true },
+      { fault: { kind: "disk-full", on: "primary", forMs: long }, kind: "small-disks" },
+      { fault: { kind: "disk-full", on: "sync-standby", forMs: long }, kind: "small-disks" },
+    ],
+    F22: [
+      { fault: { kind: "exhaust", forMs: long }, quiet: true },
+      { fault: { kind: "cancel-waits", forMs: 5_000 }, quiet: true },
     ],
     F23: [
+      { fault: { kind: "power-off", on: ["primary", "store-leader"], forMs: long } },
       { fault: { kind: "power-off", on: ["primary", "sync-standby"], forMs: long } },
       { fault: { kind: "power-off", on: "all", forMs: brief } },
     ],
+    F24: [
+      {
+        fault: {
+          kind: "repeat",
+          fault: { kind: "kill", what: ["postmaster"], on: "primary" },
+          times: 6,
+          everyMs: 5_000,
+        },
+      },
+      {
+        fault: {
+          kind: "repeat",
+          fault: { kind: "partition", links: "alone", on: "primary", forMs: 0 },
+          times: 6,
+          everyMs: 6_000,
+        },
+      },
+    ],
+    F26: [
+      { fault: { kind: "meddle", how: "stop-primary" } },
+      { fault: { kind: "meddle", how: "remove-standby-data" }, quiet: true },
+      { fault: { kind: "meddle", how: "promote-standby" }, kind: "by-hand" },
+    ],
   };
   return Object.entries(groups).flatMap(([group, rows]) =>
-    rows.map(({ fault, quiet = false, core = false, smallDisks = false }, at) => ({
+    rows.map(({ fault, quiet = false, core = false, kind = "usual" }, at) => ({
       id: `${group}.${at + 1}`,
       fault,
       noPromotion: quiet,
       core,
-      smallDisks,
+      kind,
     })),
   );
 }

@@ -21,6 +21,15 @@ export type Links =
   /** Clients from the host; the hosts among themselves are well. */
   | "clients";
 
+/** What people do to PostgreSQL behind the system's back. */
+export type Meddling =
+  /** pg_promote on a standby. */
+  | "promote-standby"
+  /** A fast shutdown of the primary. */
+  | "stop-primary"
+  /** A standby's data directory is emptied under it. */
+  | "remove-standby-data";
+
 export type Fault =
   | { readonly kind: "kill"; readonly what: readonly ProcessKind[]; readonly on: Role }
   | {
@@ -51,6 +60,17 @@ export type Fault =
       readonly forMs: number;
     }
   | { readonly kind: "disk-full"; readonly on: Role; readonly forMs: number }
+  | { readonly kind: "meddle"; readonly how: Meddling }
+  /** Clients that are no superusers take every connection there is. */
+  | { readonly kind: "exhaust"; readonly forMs: number }
+  /** Statements that wait for a standby are cancelled, again and again. */
+  | { readonly kind: "cancel-waits"; readonly forMs: number }
+  | {
+      readonly kind: "repeat";
+      readonly fault: Fault;
+      readonly times: number;
+      readonly everyMs: number;
+    }
   | { readonly kind: "switchover" }
   | { readonly kind: "clean-stop"; readonly forMs: number };
 
@@ -76,6 +96,14 @@ export function describe(fault: Fault): string {
       return `slow link of ${fault.on} (${fault.delayMs} ms)${seconds}`;
     case "disk-full":
       return `disk full on ${fault.on}${seconds}`;
+    case "meddle":
+      return `by hand: ${fault.how}`;
+    case "exhaust":
+      return `all connections taken${seconds}`;
+    case "cancel-waits":
+      return `waiting commits cancelled${seconds}`;
+    case "repeat":
+      return `${fault.times} times, every ${fault.everyMs / 1_000} s: ${describe(fault.fault)}`;
     case "switchover":
       return "switchover";
     case "clean-stop":
@@ -83,15 +111,15 @@ export function describe(fault: Fault): string {
   }
 }
 
-/** What a run may show after a fault; everything that is not said here is a defect. */
+/** What a run may show after faults; everything that is not said here is a defect. */
 export interface Expectation {
   /** Acknowledged rows may be lost (asynchronous replication and a failover). */
   readonly mayLose: boolean;
-  /** Time in which a node may go on acknowledging after another has begun. */
-  readonly overlapMaxMs: number;
+  /** Two nodes may acknowledge for as long as the system needs to notice what was done by hand. */
+  readonly mayOverlap: boolean;
 }
 
 /** In every synchronous mode nothing acknowledged may be lost; two nodes must never acknowledge. */
-export function expectation(mode: Mode): Expectation {
-  return { mayLose: mode === "async", overlapMaxMs: 0 };
+export function expectation(mode: Mode, byHand = false): Expectation {
+  return { mayLose: mode === "async" || byHand, mayOverlap: byHand };
 }

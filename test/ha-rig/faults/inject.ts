@@ -2,8 +2,13 @@
 import type { LabHost } from "../../lab/lab.ts";
 import { ask } from "../facts.ts";
 import type { ProcessKind, System } from "../system.ts";
-import type { Fault, Links, Role } from "./fault.ts";
+import { Session } from "../workload/session.ts";
+import { APP } from "../workload/statements.ts";
+import type { Fault, Links, Meddling, Role } from "./fault.ts";
 import { find, type HostProcess, signal } from "./processes.ts";
+
+const sessionsMax = 500;
+const cancelEveryMs = 50;
 
 export interface Injected {
   /** Hosts that were hit, for the report. */
@@ -42,6 +47,14 @@ export async function inject(fault: Fault, stage: Stage): Promise<Injected> {
       return slowLink(system, await host(stage, fault.on), fault.delayMs);
     case "disk-full":
       return fillDisk(await host(stage, fault.on));
+    case "meddle":
+      return meddle(stage, fault.how);
+    case "exhaust":
+      return exhaust(system, await host(stage, "primary"));
+    case "cancel-waits":
+      return cancelWaits(system, await host(stage, "primary"));
+    case "repeat":
+      return repeat(fault.fault, fault.times, fault.everyMs, stage);
     case "switchover":
       return switchover(stage);
     case "clean-stop":
@@ -199,6 +212,83 @@ async function fillDisk(hit: LabHost): Promise<Injected> {
   hit.fillDisk("postgresql");
   const undo = async () => hit.freeDisk("postgresql");
   return { hosts: names([hit]), note: "", undo };
+}
+
+async function meddle(stage: Stage, how: Meddling): Promise<Injected> {
+  const { system } = stage;
+  const hit = await host(stage, how === "stop-primary" ? "primary" : "standby");
+  switch (how) {
+    case "promote-standby":
+      await ask(system, hit, (session) => session.rows("SELECT pg_promote(false)"));
+      break;
+    case "stop-primary":
+      signal(find(system, hit, "postmaster"), "SIGINT");
+      break;
+    case "remove-standby-data": {
+      const clear = 'cd "$1" && find . -mindepth 1 -delete';
+      await hit.exec(["bash", "-c", clear, "clear", system.dataDirectory(hit)], { check: false });
+      break;
+    }
+  }
+  return { hosts: names([hit]), note: "", undo: undefined };
+}
+
+async function exhaust(system: System, hit: LabHost): Promise<Injected> {
+  const sessions: Session[] = [];
+  let refusal = "";
+  while (refusal === "" && sessions.length < sessionsMax) {
+    try {
+      sessions.push(await Session.open(system.endpoint(hit), { ...system.login, ...APP }, 5_000));
+    } catch (thrown) {
+      refusal = thrown instanceof Error ? thrown.message : String(thrown);
+    }
+  }
+  const undo = async () => {
+    for (const session of sessions) session.drop();
+  };
+  return { hosts: names([hit]), note: `${sessions.length} sessions, then: ${refusal}`, undo };
+}
+
+async function cancelWaits(system: System, hit: LabHost): Promise<Injected> {
+  const session = await Session.open(system.endpoint(hit), system.login, 5_000);
+  let cancelled = 0;
+  let running = true;
+  const loop = (async () => {
+    while (running && session.usable) {
+      const rows = await session.rows(
+        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'",
+      );
+      cancelled += rows.length;
+      await Bun.sleep(cancelEveryMs);
+    }
+  })();
+  const undo = async () => {
+    running = false;
+    await loop;
+    session.drop();
+    console.log(`cancelled ${cancelled} waiting commits`);
+  };
+  return { hosts: names([hit]), note: "", undo };
+}
+
+/** Does a fault again and again, whether or not the system has recovered meanwhile. */
+async function repeat(
+  fault: Fault,
+  times: number,
+  everyMs: number,
+  stage: Stage,
+): Promise<Injected> {
+  const hit: string[] = [];
+  for (let time = 0; time < times; time++) {
+    if (stage.primary() !== undefined) {
+      const injected = await inject(fault, stage);
+      hit.push(...injected.hosts);
+      await Bun.sleep(everyMs / 2);
+      await injected.undo?.();
+    }
+    await Bun.sleep(everyMs / 2);
+  }
+  return { hosts: [...new Set(hit)], note: `${hit.length} of ${times} times`, undo: undefined };
 }
 
 async function switchover(stage: Stage): Promise<Injected> {

@@ -36,14 +36,23 @@ export class Route {
     return this.#primaries.at(-1)?.endpoint;
   }
 
+  /** Asks every host now. */
+  async look(): Promise<void> {
+    await Promise.all(this.#hosts.map((host) => this.#ask(host)));
+  }
+
   async #poll(host: RoutedHost): Promise<void> {
     while (this.#running) {
-      const says = await isPrimary(host.primaryUrl);
-      const known = this.#primaries.includes(host);
-      if (says && !known) this.#primaries = [...this.#primaries, host];
-      if (!says && known) this.#primaries = this.#primaries.filter((other) => other !== host);
+      await this.#ask(host);
       await Bun.sleep(intervalMs);
     }
+  }
+
+  async #ask(host: RoutedHost): Promise<void> {
+    const says = await isPrimary(host.primaryUrl);
+    const known = this.#primaries.includes(host);
+    if (says && !known) this.#primaries = [...this.#primaries, host];
+    if (!says && known) this.#primaries = this.#primaries.filter((other) => other !== host);
   }
 }
 

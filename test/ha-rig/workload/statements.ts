@@ -2,6 +2,9 @@
 
 export const ACCOUNT_BALANCE = 1_000;
 
+/** A client that is no superuser. */
+export const APP = { user: "rig_app", password: "rig-app-pass" } as const;
+
 const timeline = "left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) AS timeline";
 
 /** Makes the tables; `writers` clients get two accounts each. */
@@ -9,6 +12,7 @@ export function schema(writers: number): readonly string[] {
   return [
     // Samplers of standbys are refused many times a second.
     "ALTER ROLE CURRENT_USER SET log_min_messages = 'log'",
+    `CREATE ROLE ${APP.user} LOGIN PASSWORD '${APP.password}'`,
     "CREATE EXTENSION IF NOT EXISTS amcheck",
     "CREATE SCHEMA rig",
     "CREATE TABLE rig.ledger (client text, n bigint, PRIMARY KEY (client, n))",
