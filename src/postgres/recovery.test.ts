@@ -1,5 +1,11 @@
 import { expect, test } from "bun:test";
-import { cleanAutoConf, joinConninfo, renderConninfo, replicationSettings } from "./recovery.ts";
+import {
+  cleanAutoConf,
+  joinConninfo,
+  renderConninfo,
+  replicationSettings,
+  slotLogBound,
+} from "./recovery.ts";
 import { isMemberSlot, isSlotName, memberApplicationName, memberSlotName } from "./replication.ts";
 
 const upstream = { addresses: ["10.0.0.1", "db1.example"], port: 5432 };
@@ -78,4 +84,13 @@ test("names of members fit, differ and are recognised", () => {
   expect(memberSlotName(long)).not.toBe(memberSlotName(`${long}x`));
   expect(memberApplicationName("a", "1")).not.toBe(memberApplicationName("a", "2"));
   expect(isMemberSlot("barman")).toBe(false);
+});
+
+test("slots of absent members keep a bounded part of the disk, and what the user says", () => {
+  const gib = 1024 ** 3;
+  expect([2, 50, 99, 4_000].map((size) => slotLogBound(size * gib) / gib)).toEqual([1, 10, 19, 64]);
+  const role = { major: 15, slotLogBytes: slotLogBound(50 * gib) };
+  expect(replicationSettings(role, {}).max_slot_wal_keep_size).toBe("10240MB");
+  const planned = { max_slot_wal_keep_size: "-1", wal_keep_size: "2GB" };
+  expect(replicationSettings(role, planned)).toMatchObject(planned);
 });

@@ -67,12 +67,31 @@ export interface ReplicationRole {
   readonly synchronousStandbyNames?: string;
   /** Physical slots that logical decoding waits for on the primary (17+). */
   readonly synchronizedStandbySlots?: readonly string[];
+  /** What slots of absent members may keep of the log at most; see `slotLogBound`. */
+  readonly slotLogBytes?: number;
   /** As the data was written; a standby must not have less. Absent on a primary. */
   readonly atLeast?: PrimarySettings;
 }
 
 /** Log that is kept for a rewind where the plan names no size. */
 const rewindLogKept = "512MB";
+
+/** Bounds of what slots keep for members that are away. */
+const slotLogBytesMin = 1024 ** 3;
+const slotLogBytesMax = 64 * 1024 ** 3;
+
+/**
+ * How much log slots may keep on a file system of this size: a fifth of it, in whole GiB. Without a bound a member
+ * that never returns would fill the disk of the primary; beyond it the member is copied anew.
+ */
+export function slotLogBound(fileSystemBytes: number): number {
+  const wanted = Math.floor(fileSystemBytes / 5 / slotLogBytesMin) * slotLogBytesMin;
+  return Math.min(Math.max(wanted, slotLogBytesMin), slotLogBytesMax);
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.floor(bytes / 1024 ** 2)}MB`;
+}
 
 /** Recovery targets belong to restores. One that is left over would end or refuse a standby's recovery. */
 const NO_TARGETS: Readonly<Record<string, string>> = {
@@ -118,6 +137,8 @@ export function replicationSettings(
     recovery_target_timeline: "latest",
     // pg_rewind reads the own log back to the last checkpoint before the fork.
     wal_keep_size: planned.wal_keep_size ?? rewindLogKept,
+    max_slot_wal_keep_size:
+      planned.max_slot_wal_keep_size ?? megabytes(role.slotLogBytes ?? slotLogBytesMin),
     // A crash must end in the keeper's hands: a restart inside the postmaster would skip its gates.
     restart_after_crash: "off",
     ...(synchronousStandbyNames === undefined

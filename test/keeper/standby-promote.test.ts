@@ -69,7 +69,7 @@ for (const server of completeServers()) {
       expect(await promote(other, 4)).toMatchObject({ kind: "refused" });
       expect(await promote(other, 3)).toMatchObject({ kind: "refused" });
       expect(await promote(other, 5)).toMatchObject({ kind: "promoted", timeline: 5 });
-    }, 120_000);
+    }, 180_000);
 
     test("reserved numbers of a promotion that never came do not keep a standby from starting", async () => {
       bench = await StandbyBench.open(server);
@@ -93,7 +93,7 @@ for (const server of completeServers()) {
       await standby.start({ follow: primary });
       await standby.untilStreaming();
       expect(await promote(standby, 2)).toMatchObject({ kind: "promoted" });
-    }, 60_000);
+    }, 180_000);
   });
 }
 
@@ -111,4 +111,4 @@ test("a promotion that makes no progress is given up, and says how far it came",
   expect(outcome).toMatchObject({ kind: "timed_out" });
   expect(systemClock.monotonicMs() - startedMs).toBeLessThan(3_000);
   process.kill(Number(pid), "SIGCONT");
-}, 60_000);
+}, 180_000);

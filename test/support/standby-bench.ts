@@ -32,7 +32,7 @@ import { builtInRoleStatements } from "../../src/postgres/sql/built-in-roles.ts"
 import type { InstanceConfig, KeeperFile } from "../../src/spec/instance-config.ts";
 
 export const postgresUser = ownUid() === 0 ? "postgres" : null;
-const waitMaxMs = 15_000;
+const waitMaxMs = 30_000;
 
 /** A PostgreSQL with the tools that standbys need. */
 export interface CompleteServer {
@@ -173,6 +173,8 @@ export class Member {
       shared_buffers: "16MB",
       max_connections: "20",
       max_wal_senders: "10",
+      archive_mode: "on",
+      archive_command: "/bin/true",
       wal_level: "logical",
       wal_log_hints: "on",
       wal_sender_timeout: "5s",

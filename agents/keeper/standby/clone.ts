@@ -4,7 +4,7 @@
 //   nothing ── slot, empty directory ──> copying ── pg_basebackup ──> copied ── pg_verifybackup,
 //   markers, standby.signal ──> verified ── data to .kept-…, copy to data ──> nothing (unproven until it streams)
 import { AppError } from "../../../src/base/errors.ts";
-import { cloneResumeMs, cloneTimeoutMs, keptDataMax } from "../../../src/base/limits.ts";
+import { cloneResumeMs, cloneTimeoutMs } from "../../../src/base/limits.ts";
 import { failureText, succeeded } from "../../../src/host/command.ts";
 import { renderConninfo } from "../../../src/postgres/recovery.ts";
 import { memberSlotName } from "../../../src/postgres/replication.ts";
@@ -18,32 +18,21 @@ import {
   selectUpstream,
 } from "../../../src/postgres/sql/replication.ts";
 import type { SqlSession } from "../sql.ts";
+import { type CloneState, cloneIdOf, readClone } from "./clone-state.ts";
 import type { Peer, Progress, WorkOptions } from "./mechanics.ts";
-import { makeStandby, readControl, renameDurably } from "./offline.ts";
+import { makeStandby, readControl } from "./offline.ts";
 import { withPeer } from "./peer-session.ts";
 import {
-  keptPrefix,
   markerFile,
   type Places,
   placesOf,
-  readState,
+  removeFile,
   type StandbyDeps,
   timeForName,
   writeState,
 } from "./places.ts";
 import { endStrays, findProgram, hasOwnMajor, requireProgram, runLong } from "./programs.ts";
-
-export type CloneStage = "copying" | "copied" | "verified";
-
-/** What is known of a copy that was begun. */
-interface CloneState {
-  readonly id: string;
-  readonly stage: CloneStage;
-  readonly peerId: string;
-  readonly systemIdentifier: string;
-  /** Wall time. */
-  readonly atMs: number;
-}
+import { replaceData } from "./replace-data.ts";
 
 /** See `StandbyMechanics.cloneFrom`. */
 export async function cloneFrom(
@@ -63,37 +52,7 @@ export async function cloneFrom(
   }
   say({ phase: "finishing", text: `the copy of ${peer.instanceId} takes its place` });
   options.signal.throwIfAborted();
-  await swap(deps, places, state);
-}
-
-/** How far a copy came that an earlier keeper began; undefined when there is none. */
-export async function readCloneStage(deps: StandbyDeps): Promise<CloneStage | undefined> {
-  return (await readClone(deps, placesOf(deps.file)))?.stage;
-}
-
-/** Removes what no copy that is being made needs. */
-export async function removeCloneRests(deps: StandbyDeps): Promise<void> {
-  const places = placesOf(deps.file);
-  await deps.executor.remove(places.discarded);
-  if ((await readClone(deps, places)) === undefined) await deps.executor.remove(places.clone);
-}
-
-/** See `StandbyMechanics.confirmClone`. */
-export async function confirmClone(
-  deps: StandbyDeps,
-  signal: AbortSignal,
-): Promise<readonly string[]> {
-  const { executor } = deps;
-  const places = placesOf(deps.file);
-  await executor.remove(places.unproven);
-  const kept = await listKept(deps, places);
-  for (const path of kept) await executor.remove(path, signal);
-  return kept;
-}
-
-/** The data has become more than a copy, so it is kept when another one replaces it. */
-export async function forgetUnproven(deps: StandbyDeps): Promise<void> {
-  await deps.executor.remove(placesOf(deps.file).unproven);
+  await replaceData(deps, places, state);
 }
 
 interface CopyWork {
@@ -126,7 +85,7 @@ async function copy(deps: StandbyDeps, places: Places, work: CopyWork): Promise<
   const source = await withPeer(deps, peer, signal, (session) =>
     prepareSource(deps, session, peer),
   );
-  await executor.remove(places.cloneState);
+  await removeFile(deps, places.cloneState);
   await executor.remove(places.clone, signal);
   const state: CloneState = {
     id: `${timeForName(clock)}-${source.systemIdentifier}`,
@@ -147,7 +106,7 @@ async function copy(deps: StandbyDeps, places: Places, work: CopyWork): Promise<
   });
   if (!succeeded(result)) {
     await executor.remove(places.clone, signal);
-    await executor.remove(places.cloneState);
+    await removeFile(deps, places.cloneState);
     throw new AppError("retryable", failureText(result));
   }
   const copied: CloneState = { ...state, stage: "copied", atMs: clock.nowMs() };
@@ -251,7 +210,7 @@ async function verify(deps: StandbyDeps, places: Places, signal: AbortSignal): P
   ] as const;
   const result = await runLong(deps, { argv, timeoutMs: cloneTimeoutMs, talks: false, signal });
   if (succeeded(result)) return;
-  await deps.executor.remove(places.cloneState);
+  await removeFile(deps, places.cloneState);
   throw new AppError("retryable", `the copy is damaged: ${failureText(result)}`);
 }
 
@@ -263,7 +222,7 @@ async function finishCopy(
 ): Promise<CloneState> {
   const control = await readControl(deps, places.clone);
   if (control.systemIdentifier !== state.systemIdentifier) {
-    await deps.executor.remove(places.cloneState);
+    await removeFile(deps, places.cloneState);
     throw new AppError("retryable", `the copy is of system ${control.systemIdentifier}`);
   }
   await makeStandby(deps, places.clone);
@@ -275,85 +234,4 @@ async function finishCopy(
   const verified: CloneState = { ...state, stage: "verified" };
   await writeState(deps, places.cloneState, verified);
   return verified;
-}
-
-async function swap(deps: StandbyDeps, places: Places, state: CloneState): Promise<void> {
-  const { executor } = deps;
-  const there = await executor.stat(places.data);
-  const current = await cloneIdOf(deps, places);
-  if (there && current !== state.id) {
-    await putAside(deps, places, current);
-    await writeState(deps, places.unproven, { clone: state.id });
-    await renameDurably(deps, places.clone, places.data);
-  } else if (!there) {
-    await writeState(deps, places.unproven, { clone: state.id });
-    await renameDurably(deps, places.clone, places.data);
-  }
-  await writeState(deps, places.markerBeside, {
-    instance_id: deps.file.instance_id,
-    system_identifier: state.systemIdentifier,
-  });
-  // The data is whole again, whatever a rewind did to what was there before.
-  await executor.remove(places.rewindState);
-  await executor.remove(places.cloneState);
-}
-
-/** Data is kept, except a copy that never streamed: that is worth less than what was kept for it. */
-async function putAside(
-  deps: StandbyDeps,
-  places: Places,
-  current: string | undefined,
-): Promise<void> {
-  const { executor, clock, log } = deps;
-  const names = await executor.list(places.data);
-  const unproven = await readState(executor, places.unproven);
-  const worthless = current !== undefined && unproven?.clone === current;
-  if (names.length === 0 || worthless) {
-    await executor.remove(places.discarded);
-    await renameDurably(deps, places.data, places.discarded);
-    await executor.remove(places.discarded);
-    return;
-  }
-  const kept = `${keptPrefix(places.data)}${timeForName(clock)}`;
-  await renameDurably(deps, places.data, kept);
-  log.warn("data is kept aside until its copy streams", { kept });
-  const all = await listKept(deps, places);
-  for (const path of all.slice(0, Math.max(0, all.length - keptDataMax))) {
-    log.warn("the oldest data that was kept is removed", { path });
-    await executor.remove(path);
-  }
-}
-
-/** Which copy the data directory is; undefined when it is none, or nobody knows what. */
-async function cloneIdOf(deps: StandbyDeps, places: Places): Promise<string | undefined> {
-  try {
-    const marker = await readState(deps.executor, places.marker);
-    return typeof marker?.clone === "string" ? marker.clone : undefined;
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-    deps.log.warn("the data directory's marker cannot be read", { error: error.message });
-    return undefined;
-  }
-}
-
-/** Oldest first. */
-async function listKept(deps: StandbyDeps, places: Places): Promise<readonly string[]> {
-  const parent = places.data.slice(0, places.data.lastIndexOf("/"));
-  const names = await deps.executor.list(parent);
-  return names
-    .map((name) => `${parent}/${name}`)
-    .filter((path) => path.startsWith(keptPrefix(places.data)));
-}
-
-async function readClone(deps: StandbyDeps, places: Places): Promise<CloneState | undefined> {
-  const value = await readState(deps.executor, places.cloneState);
-  const stage = (["copying", "copied", "verified"] as const).find((name) => name === value?.stage);
-  if (!value || !stage) return undefined;
-  return {
-    id: String(value.id),
-    stage,
-    peerId: String(value.peerId),
-    systemIdentifier: String(value.systemIdentifier),
-    atMs: Number(value.atMs),
-  };
 }

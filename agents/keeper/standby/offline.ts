@@ -5,7 +5,7 @@ import { type ControlData, parseControlData } from "../../../src/postgres/contro
 import { cleanAutoConf } from "../../../src/postgres/recovery.ts";
 import { isShutdownCheckpoint } from "../../../src/postgres/wal-record.ts";
 import type { OfflineState } from "./mechanics.ts";
-import { ownedFile, type StandbyDeps } from "./places.ts";
+import { ownedFile, removeFile, type StandbyDeps } from "./places.ts";
 import { endOfRecord, readHistory, readRecordHead, removeTrailingReserved } from "./wal-files.ts";
 
 /** Tries of reading pg_control while PostgreSQL may be writing it. */
@@ -69,8 +69,8 @@ async function endOf(
 export async function makeStandby(deps: StandbyDeps, dataDir: string): Promise<void> {
   const { executor, file } = deps;
   await executor.put(`${dataDir}/standby.signal`, "", ownedFile(file));
-  await executor.remove(`${dataDir}/recovery.signal`);
-  await executor.remove(`${dataDir}/promote`);
+  await removeFile(deps, `${dataDir}/recovery.signal`);
+  await removeFile(deps, `${dataDir}/promote`);
   await cleanSettings(deps, dataDir);
   await removeTrailingReserved(deps, dataDir);
 }
@@ -86,8 +86,8 @@ export async function makePrimary(deps: StandbyDeps, dataDir: string): Promise<v
   if (state === "shut down in recovery" || state === "in archive recovery") {
     throw new AppError("terminal", `${dataDir} is that of a standby: it must be promoted`);
   }
-  await executor.remove(`${dataDir}/standby.signal`);
-  await executor.remove(`${dataDir}/recovery.signal`);
+  await removeFile(deps, `${dataDir}/standby.signal`);
+  await removeFile(deps, `${dataDir}/recovery.signal`);
   await cleanSettings(deps, dataDir);
 }
 

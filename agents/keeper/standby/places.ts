@@ -84,6 +84,11 @@ export async function writeState(deps: StandbyDeps, path: string, value: object)
   await deps.executor.put(path, `${JSON.stringify(value)}\n`, ownedFile(deps.file));
 }
 
+/** Removes a file; does nothing, and starts no program, when there is none. */
+export async function removeFile({ executor }: StandbyDeps, path: string): Promise<void> {
+  if (await executor.stat(path)) await executor.remove(path);
+}
+
 /** Mode and owner of a file that PostgreSQL reads. */
 export function ownedFile(file: KeeperFile): { mode: number; owner?: string } {
   return { mode: 0o600, ...(file.postgres_user === null ? {} : { owner: file.postgres_user }) };

@@ -6,6 +6,7 @@ import { maxLsn, parseLsn, walSegmentName } from "../../../src/postgres/lsn.ts";
 import { selectPositions } from "../../../src/postgres/sql/replication.ts";
 import {
   endOfTimeline,
+  parseHistoryFileName,
   type TimelineHistory,
   timelineAt,
 } from "../../../src/postgres/timeline-history.ts";
@@ -13,7 +14,7 @@ import type { Row, SqlSession } from "../sql.ts";
 import type { Positions } from "./mechanics.ts";
 import { readControl } from "./offline.ts";
 import type { StandbyDeps } from "./places.ts";
-import { listHistories, readHistory } from "./wal-files.ts";
+import { readHistory } from "./wal-files.ts";
 
 const pollMs = 20;
 
@@ -74,14 +75,10 @@ async function replayedHistory(
   const { data_dir } = deps.file.layout;
   const control = await readControl(deps, data_dir);
   const certain = Math.max(control.minRecoveryTimeline, control.checkpointTimeline);
-  const { used } = await listHistories(executor, data_dir);
-  const newer = used.filter((timeline) => timeline > certain).toReversed();
-  const candidates = [
-    ...(received !== undefined && received > certain ? [received] : []),
-    ...newer,
-  ];
   const files = new Set(await executor.list(`${data_dir}/pg_wal`));
-  for (const timeline of candidates) {
+  const newer = [...files].map(parseHistoryFileName).filter((number) => (number ?? 0) > certain);
+  for (const timeline of new Set([received, ...newer.toReversed()])) {
+    if (timeline === undefined || timeline <= certain) continue;
     const history = await readHistory(executor, data_dir, timeline);
     if (endOfTimeline(history, certain) === undefined) continue;
     const written = timelineAt(history, lsn);

@@ -11,10 +11,11 @@ import {
 } from "../../../src/postgres/sql/replication.ts";
 import { historyFileName } from "../../../src/postgres/timeline-history.ts";
 import type { SqlSession } from "../sql.ts";
-import { forgetUnproven } from "./clone.ts";
+
 import type { PromoteOutcome } from "./mechanics.ts";
 import type { StandbyDeps } from "./places.ts";
 import { readPositions } from "./positions.ts";
+import { forgetUnproven } from "./replace-data.ts";
 import { listHistories, reserveTimelines } from "./wal-files.ts";
 
 export interface Allotted {

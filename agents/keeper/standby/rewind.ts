@@ -13,6 +13,7 @@ import {
   type Places,
   placesOf,
   readState,
+  removeFile,
   type StandbyDeps,
   timeForName,
   writeState,
@@ -184,5 +185,5 @@ async function finish(deps: StandbyDeps, places: Places, judgement: Diverged): P
     system_identifier: judgement.upstream.systemIdentifier,
   });
   await makeStandby(deps, places.data);
-  await deps.executor.remove(places.rewindState);
+  await removeFile(deps, places.rewindState);
 }

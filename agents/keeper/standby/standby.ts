@@ -1,5 +1,6 @@
 // The mechanics of standbys put together for one instance, and what a killed keeper left behind.
-import { cloneFrom, confirmClone, readCloneStage, removeCloneRests } from "./clone.ts";
+import { cloneFrom } from "./clone.ts";
+import { readCloneStage, removeCloneRests } from "./clone-state.ts";
 import { judge } from "./judge.ts";
 import type { Leftover, StandbyMechanics } from "./mechanics.ts";
 import { inspectOffline, makePrimary, makeStandby } from "./offline.ts";
@@ -8,6 +9,7 @@ import { letGo, readPositions } from "./positions.ts";
 import { endStrays } from "./programs.ts";
 import { checkpointPromoted, promote } from "./promote.ts";
 import { recoverAlone } from "./recover-alone.ts";
+import { confirmClone } from "./replace-data.ts";
 import { readRewind, rewind } from "./rewind.ts";
 import { ensureSlots } from "./slots.ts";
 

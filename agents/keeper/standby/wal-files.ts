@@ -21,7 +21,7 @@ import {
   recordEnd,
   recordHeadBytes,
 } from "../../../src/postgres/wal-record.ts";
-import { ownedFile, type StandbyDeps } from "./places.ts";
+import { ownedFile, removeFile, type StandbyDeps } from "./places.ts";
 
 /** Bytes of a file from an offset; fewer at its end, undefined when there is no file. */
 export async function readPart(
@@ -104,9 +104,9 @@ export async function removeTrailingReserved(deps: StandbyDeps, dataDir: string)
   const newest = used.at(-1) ?? 0;
   for (const timeline of reserved.filter((number) => number > newest)) {
     const name = historyFileName(timeline);
-    await deps.executor.remove(`${dataDir}/pg_wal/archive_status/${name}.ready`);
-    await deps.executor.remove(`${dataDir}/pg_wal/archive_status/${name}.done`);
-    await deps.executor.remove(`${dataDir}/pg_wal/${name}`);
+    await removeFile(deps, `${dataDir}/pg_wal/archive_status/${name}.ready`);
+    await removeFile(deps, `${dataDir}/pg_wal/archive_status/${name}.done`);
+    await removeFile(deps, `${dataDir}/pg_wal/${name}`);
     deps.log.info("a reserved timeline that nobody took is forgotten", { timeline });
   }
 }
