@@ -20,6 +20,7 @@ import { OperationError } from "./operations/errors.ts";
 import type { Operations } from "./operations/operations.ts";
 import { loadStatementParser, type StatementParser } from "./operations/statement-parser.ts";
 import { openDriver } from "./orchestrator/registry.ts";
+import { ServerClock } from "./server/clock-file.ts";
 import {
   bootstrapCluster,
   joinCluster,
@@ -63,6 +64,7 @@ class Server {
   readonly #log: Logger;
   readonly #stopping: AbortSignal;
   readonly #ids = uuidMaker(systemClock, systemRng);
+  readonly #clock = new ServerClock(systemClock);
   readonly #environment: Promise<ServerEnvironment>;
   #parser: StatementParser | undefined;
   #listener: Listener | undefined;
@@ -141,7 +143,7 @@ class Server {
 
   #operationsDeps(): OperationsDeps {
     return {
-      clock: systemClock,
+      clock: this.#clock,
       ids: this.#ids,
       rng: systemRng,
       log: this.#log.component("operations"),
@@ -211,7 +213,7 @@ class Server {
   }
 
   async #openEnvironment(): Promise<ServerEnvironment> {
-    const shared = { clock: systemClock, rng: systemRng };
+    const shared = { clock: this.#clock, rng: systemRng };
     const executor = new LocalExecutor(this.#config.host_id, systemClock);
     const driverDeps = { ...shared, launcher: launcher(), executor };
     const [driver, parser] = await Promise.all([

@@ -3,6 +3,7 @@
 
 import { dirname, join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
+import { ClusterClock } from "../../src/base/cluster-clock.ts";
 import { AppError, messageOf } from "../../src/base/errors.ts";
 import { uuidMaker } from "../../src/base/ids.ts";
 import { createLogger, LOG_LEVELS, type Logger, LogLevels } from "../../src/base/log.ts";
@@ -16,7 +17,7 @@ import { createRqlite } from "../../src/store/rqlite.ts";
 import { openKernel } from "../fencer/kernel.ts";
 import { Keeper } from "./keeper.ts";
 import { Relay } from "./relay/relay.ts";
-import { storeTls, storeUrls } from "./store-access.ts";
+import { clockAheadMs, storeTls, storeUrls } from "./store-access.ts";
 
 /** Runs `pgherd keeper --file <keeper.json>` until SIGTERM or SIGINT. Resolves with the exit status. */
 export async function runKeeper(argv: readonly string[]): Promise<number> {
@@ -63,7 +64,7 @@ function buildKeeper(file: KeeperFile, password: Secret, log: Logger): Keeper {
     store: createHaStore(rqlite, file.instance_id, relay),
     relay,
     executor: new LocalExecutor(file.host_id, systemClock),
-    clock: systemClock,
+    clock: new ClusterClock(systemClock, clockAheadMs(file)),
     rng: systemRng,
     log,
     incarnation: uuidMaker(systemClock, systemRng).uuid(),

@@ -2,7 +2,11 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { storeUrls } from "./store-access.ts";
+import { ClusterClock } from "../../src/base/cluster-clock.ts";
+import { FakeClock } from "../../src/base/fake-clock.ts";
+import { seededRng } from "../../src/base/rng.ts";
+import { ServerClock } from "../../src/server/clock-file.ts";
+import { clockAheadMs, storeUrls } from "./store-access.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "pgherd-store-access-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -22,4 +26,25 @@ test("the store's members are those of the server's file, as it is now", () => {
   write([], 300);
   expect(urls()).toEqual(["https://own"]);
   expect(storeUrls({ store_urls: ["https://own"] })()).toEqual(["https://own"]);
+});
+
+test("the time of the cluster is as the server measured it last", async () => {
+  const ahead = clockAheadMs({ store_urls_file: join(directory, "store-urls.json") });
+  expect(ahead()).toBe(0);
+  const own = new FakeClock();
+  const server = new ServerClock(own);
+  const keeper = new ClusterClock(own, ahead);
+  const times = () => [server.nowMs() - own.nowMs(), keeper.nowMs() - own.nowMs()];
+  await server.follow(600_000, directory, seededRng(1));
+  expect(times()).toEqual([-600_000, -600_000]);
+  // Less than what measuring may be wrong by changes nothing.
+  await server.follow(600_400, directory, seededRng(1));
+  expect(times()).toEqual([-600_000, -600_000]);
+  await server.follow(-5_000, directory, seededRng(1));
+  utimesSync(join(directory, "clock-ahead.json"), 200, 200);
+  expect(times()).toEqual([5_000, 5_000]);
+  await server.follow(400, directory, seededRng(1));
+  utimesSync(join(directory, "clock-ahead.json"), 300, 300);
+  expect(times()).toEqual([0, 0]);
+  expect(clockAheadMs({})()).toBe(0);
 });

@@ -1,5 +1,7 @@
 // How a keeper reaches the store now: files that the host's server changes while the keeper runs.
 import { readFileSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { clockFileName } from "../../src/base/cluster-clock.ts";
 import type { KeeperFile } from "../../src/spec/instance-config.ts";
 import type { RqliteTls } from "../../src/store/rqlite.ts";
 
@@ -22,6 +24,25 @@ function parseUrls(path: string): readonly string[] | undefined {
   if (!Array.isArray(list)) return undefined;
   const urls = list.filter((each) => typeof each === "string");
   return urls.length > 0 ? urls : undefined;
+}
+
+/** By how much the host's wall clock is ahead of the cluster's time, as its server last measured; 0 while it has not. */
+export function clockAheadMs({
+  store_urls_file: path,
+}: Pick<KeeperFile, "store_urls_file">): () => number {
+  if (path === undefined) return () => 0;
+  const file = join(dirname(path), clockFileName);
+  let known = { seen: 0, aheadMs: 0 };
+  return () => {
+    const seen = statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+    if (seen !== known.seen) known = { seen, aheadMs: seen === 0 ? 0 : parseAhead(file) };
+    return known.aheadMs;
+  };
+}
+
+function parseAhead(path: string): number {
+  const aheadMs: unknown = JSON.parse(readFileSync(path, "utf8"));
+  return typeof aheadMs === "number" ? aheadMs : 0;
 }
 
 /** The host's certificate, read again whenever it was renewed. */

@@ -214,6 +214,10 @@ export const installationsCheckMs = 5_000;
 export const diskFreePartMin = 0.05;
 /** A wall clock that moved against the monotonic one by more than this has jumped. */
 export const clockJumpMsMax = 1_000;
+/** A difference of wall clocks smaller than this may be a fault of measuring it. */
+export const clusterClockNoiseMs = 1_000;
+/** A report that is older than the newest by less than this was overtaken; by more, its clock was put back. */
+export const reportOvertakenMsMax = 30_000;
 /** A wall clock that differs by more than this from the leader's is wrong. */
 export const clockDifferenceMsMax = 5_000;
 /** A host certificate with less than this part of its time left should have been renewed long ago. */

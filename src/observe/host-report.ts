@@ -50,13 +50,18 @@ export async function observeHost(
 
 export interface HostReporterDeps {
   readonly store: Store;
+  /** In the time of the cluster, as everything that is written down. */
   readonly clock: Clock;
+  /** The host's own, which is looked at. */
+  readonly ownClock: Clock;
   readonly ids: Ids;
   readonly log: Logger;
   readonly driver: Driver;
   readonly context: Omit<StepContext, "signal" | "log">;
   /** Wall clock of the host that leads; undefined = there is none to compare with. */
   readonly leaderNowMs?: () => Promise<number | undefined>;
+  /** Told by how much the host's clock is ahead of the leader's, whenever that was measured. */
+  readonly onLeaderDifference?: (ms: number) => Promise<void>;
   /** Times of the certificate that other hosts know this one by. */
   readonly certificate?: () => { readonly issuedAtMs: number; readonly notAfterMs: number };
 }
@@ -69,12 +74,13 @@ export class HostReporter {
   constructor(deps: HostReporterDeps) {
     this.#deps = deps;
     this.#components = new HostComponents({
-      clock: deps.clock,
+      clock: deps.ownClock,
       driver: deps.driver,
       context: deps.context,
       askStore: () => listHosts(deps.store.display, []),
       installations: () => (this.#record?.witness ? undefined : this.#record?.installations),
       ...(deps.leaderNowMs ? { leaderNowMs: deps.leaderNowMs } : {}),
+      ...(deps.onLeaderDifference ? { onLeaderDifference: deps.onLeaderDifference } : {}),
       ...(deps.certificate ? { certificate: deps.certificate } : {}),
     });
   }

@@ -7,6 +7,7 @@ import {
   certificateLeftPartMin,
   clockDifferenceMsMax,
   clockJumpMsMax,
+  clusterClockNoiseMs,
   diskFreePartMin,
   hostComponentTimeoutMs,
 } from "../base/limits.ts";
@@ -21,6 +22,8 @@ export interface HostStatusDeps {
   readonly askStore: () => Promise<unknown>;
   /** Wall clock of the host that leads; undefined = there is none to compare with. */
   readonly leaderNowMs?: () => Promise<number | undefined>;
+  /** Told by how much the host's clock is ahead of the leader's, whenever that was measured. */
+  readonly onLeaderDifference?: (ms: number) => Promise<void>;
   /** What databases can be made of here; undefined where none are meant to run. */
   readonly installations?: () => readonly Installation[] | undefined;
   /** How the clock of a host that is not this one is looked at. */
@@ -120,8 +123,13 @@ export class HostComponents {
     try {
       const leaderMs = await Promise.race([leaderNowMs(), rejectedBy(signal)]);
       if (leaderMs === undefined) return undefined;
+      const afterMs = clock.nowMs();
       // The leader answered somewhere between asking and hearing.
-      return Math.round((beforeMs + clock.nowMs()) / 2 - leaderMs);
+      const differenceMs = Math.round((beforeMs + afterMs) / 2 - leaderMs);
+      if (Math.abs(afterMs - beforeMs) < clusterClockNoiseMs) {
+        await this.#deps.onLeaderDifference?.(differenceMs);
+      }
+      return differenceMs;
     } catch (error) {
       if (error instanceof Error) return undefined;
       throw error;

@@ -105,6 +105,7 @@ async function openReporter() {
   const reporter = new HostReporter({
     store,
     clock,
+    ownClock: clock,
     ids: uuidMaker(clock, seededRng(1)),
     log: silentLogger,
     driver,
@@ -186,12 +187,16 @@ test("a clock that differs from the leader's, and a certificate that nobody rene
   const day = 86_400_000;
   const certificate = { issuedAtMs: clock.nowMs(), notAfterMs: clock.nowMs() + 30 * day };
   let leaderBehindMs = 0;
+  const told: number[] = [];
   const components = new HostComponents({
     clock,
     driver,
     context: { executor, host },
     askStore: async () => undefined,
     leaderNowMs: async () => clock.nowMs() - leaderBehindMs,
+    onLeaderDifference: async (ms) => {
+      told.push(ms);
+    },
     certificate: () => certificate,
   });
   const look = () => components.look(new AbortController().signal);
@@ -205,6 +210,7 @@ test("a clock that differs from the leader's, and a certificate that nobody rene
     clock: { healthy: false, error: "the wall clock differs from the leader's by 600000 ms" },
     certificate: { healthy: false, error: "the host's certificate is not renewed in time" },
   });
+  expect(told).toEqual([0, 600_000]);
   await clock.advance(5 * day);
   expect((await look()).certificate?.error).toBe("the host's certificate has expired");
 });

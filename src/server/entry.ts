@@ -30,6 +30,8 @@ export class Entry {
     this.#reporter = new HostReporter({
       store: opened.store,
       clock,
+      ownClock: clock.own,
+      onLeaderDifference: (ms) => clock.follow(ms, environment.config.data_dir, environment.rng),
       ids,
       log: log.component("host"),
       driver,

@@ -78,7 +78,8 @@ function routesOf(environment: ServerEnvironment): InternalRoutes {
   const { executor, clock, config, driver } = environment;
   const shared = {
     executor,
-    clock,
+    // Others ask for the time of this host itself.
+    clock: clock.own,
     log: environment.log.component("peers"),
     calls: new RunningCalls(clock),
     fences: new PlanFences(join(config.data_dir, "plans.json")),
@@ -155,7 +156,7 @@ async function leaderNowMs(
 ): Promise<number | undefined> {
   const lease = await loadWorkerLease(store.db);
   if (!lease || lease.holder === "") return undefined;
-  if (lease.holder === environment.config.host_id) return environment.clock.nowMs();
+  if (lease.holder === environment.config.host_id) return environment.clock.own.nowMs();
   const leader = await executor(lease.holder);
   if (!(leader instanceof PeerExecutor)) return undefined;
   const { body } = await leader.ask({ method: "GET", path: peerPaths.ping }, undefined);

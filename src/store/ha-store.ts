@@ -1,5 +1,6 @@
 // What a keeper reads and writes in the store: its instance's configuration and requests, its answers and its
 // report. Plain statements over the client alone, so that a keeper starts without loading a query builder.
+import { reportOvertakenMsMax } from "../base/limits.ts";
 import type {
   InstanceConfig,
   InstanceReport,
@@ -122,8 +123,15 @@ function upsertReport(report: InstanceReport): Query {
           SELECT id, ?, ? FROM instances WHERE id = ?
           ON CONFLICT (instance_id) DO UPDATE
              SET report = excluded.report, updated_at_ms = excluded.updated_at_ms
-           WHERE excluded.updated_at_ms >= instance_reports.updated_at_ms`,
-    params: [JSON.stringify(report), report.observed_at_ms, report.instance_id],
+           WHERE excluded.updated_at_ms >= instance_reports.updated_at_ms
+              OR excluded.updated_at_ms < instance_reports.updated_at_ms - ?`,
+    // A little older was overtaken by another; much older comes after the clock was put back.
+    params: [
+      JSON.stringify(report),
+      report.observed_at_ms,
+      report.instance_id,
+      reportOvertakenMsMax,
+    ],
   };
 }
 

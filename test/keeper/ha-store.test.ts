@@ -83,6 +83,11 @@ test("reports replace older ones only, wake others only with news, and never bri
   await store.saveReport({ ...report, observed_at_ms: 90, role: "replica" }, true, signal);
   expect(await store.changeVersion(signal)).toBe(before + 1);
   expect((await store.loadDesired(signal)).lastReport).toEqual(report);
+  // Much older is not overtaken: the clock was put back.
+  const after = { ...report, observed_at_ms: report.observed_at_ms + 600_000 };
+  await store.saveReport(after, false, signal);
+  await store.saveReport(report, false, signal);
+  expect((await store.loadDesired(signal)).lastReport).toEqual(report);
   await createHaStore(rqlite, "gone").saveReport({ ...report, instance_id: "gone" }, true, signal);
   const [rows] = await rqlite.request([
     { sql: "SELECT instance_id FROM instance_reports", params: [] },
