@@ -47,9 +47,9 @@ export type HaAction =
     }
   /** initdb. Long. */
   | { readonly kind: "bootstrap" }
-  /** Copy the data of `source`; what is there is moved aside. Long. */
+  /** Stop PostgreSQL and copy the data of `source`; what was there is moved aside. Long. */
   | { readonly kind: "clone"; readonly source: string }
-  /** pg_rewind against `source`, which is the primary of this epoch. Long. */
+  /** Stop PostgreSQL, then pg_rewind against `source`, which is the primary of this epoch. Long. */
   | { readonly kind: "rewind"; readonly source: string }
   /**
    * Promote to exactly this timeline: history stubs for the numbers in between, then pg_promote(). `sync` and `gate`
@@ -105,3 +105,59 @@ export type Performer<Result> = {
 export type Enforcer<Result> = {
   readonly [Kind in RunGoal["kind"]]: (goal: Extract<RunGoal, { readonly kind: Kind }>) => Result;
 };
+
+/** Hands an action to the function of its kind. */
+export function perform<Result>(performer: Performer<Result>, action: HaAction): Result {
+  switch (action.kind) {
+    case "none":
+      return performer.none(action);
+    case "create_lease":
+      return performer.create_lease(action);
+    case "acquire":
+      return performer.acquire(action);
+    case "adopt":
+      return performer.adopt(action);
+    case "change_lease":
+      return performer.change_lease(action);
+    case "release":
+      return performer.release(action);
+    case "ask_failsafe":
+      return performer.ask_failsafe(action);
+    case "bootstrap":
+      return performer.bootstrap(action);
+    case "clone":
+      return performer.clone(action);
+    case "rewind":
+      return performer.rewind(action);
+    case "promote":
+      return performer.promote(action);
+    case "checkpoint":
+      return performer.checkpoint(action);
+    case "vote":
+      return performer.vote(action);
+    case "fence":
+      return performer.fence(action);
+    case "restart":
+      return performer.restart(action);
+    case "cancel":
+      return performer.cancel(action);
+    case "start_intent":
+      return performer.start_intent(action);
+    case "finish_intent":
+      return performer.finish_intent(action);
+  }
+}
+
+/** Hands a goal to the function of its kind. */
+export function enforce<Result>(enforcer: Enforcer<Result>, goal: RunGoal): Result {
+  switch (goal.kind) {
+    case "primary":
+      return enforcer.primary(goal);
+    case "standby":
+      return enforcer.standby(goal);
+    case "stopped":
+      return enforcer.stopped(goal);
+    case "wait":
+      return enforcer.wait(goal);
+  }
+}

@@ -44,7 +44,7 @@ export function judge(s: Situation, row: LeaseRow, freeSinceMs: number): Verdict
   }
   const taking = takingOf(s, row, position);
   if (isForced(s)) return { ok: true, taking: forced(taking) };
-  if (s.hold && row.ending?.successor !== view.self) return no(s.hold);
+  if (s.hold && !isAppointed(row, view.self)) return no(s.hold);
   const unfit = unfitness(s);
   if (unfit) return no(unfit);
   return (
@@ -68,6 +68,11 @@ function promiseBar({ view, nowMs }: Situation, row: LeaseRow): Verdict | null {
 /** A user asked for a failover to this member and agreed to the loss. */
 function isForced({ view }: Situation): boolean {
   return dueIntent(view, "failover")?.payload.to === view.self;
+}
+
+/** The lease was given away to this member because a user asked. */
+function isAppointed({ ending }: LeaseRow, self: string): boolean {
+  return ending?.kind === "manual" && ending.successor === self;
 }
 
 function forced(taking: Taking): Taking {

@@ -128,17 +128,15 @@ export const DIVERGED: readonly Transition[] = [
   { ...rejoinRow("diverged", "rewind"), name: "turn back" },
   { ...rejoinRow("diverged", "clone"), name: "copy anew" },
   {
-    name: "stop what has left the history",
+    name: "receive nothing more",
     from: "diverged",
     to: ["diverged"],
-    when: (s) => s.standby !== null && s.hold === null && !s.standby.stranded,
-    decide: () =>
-      rest(
-        { kind: "stopped", why: "its data has left the primary's history" },
-        "stopping: the data has left the primary's history",
-      ),
+    when: (s) => s.standby !== null,
+    decide: (s) => rest({ kind: "standby", upstream: null }, whyWaiting(s)),
     action: "none",
-    goal: "stopped",
+    goal: "standby",
+    timeout: true,
+    comment: "how far its data reaches is known only while it runs",
   },
   { ...waitRow("diverged"), name: "wait for the primary to be ready" },
 ];
@@ -489,8 +487,7 @@ function rejoinRow(from: "empty" | "diverged" | "stopped", kind: "clone" | "rewi
     from,
     to: [kind === "clone" ? "cloning" : "rewinding"],
     when: (s) => {
-      if (s.hold !== null || isLeaving(s) || rejoinOf(s)?.kind !== kind) return false;
-      return s.local.postgres.kind === "stopped" || (s.standby?.stranded ?? null) !== null;
+      return s.hold === null && !isLeaving(s) && rejoinOf(s)?.kind === kind;
     },
     decide: (s) => {
       const plan = rejoinOf(s);
