@@ -70,7 +70,7 @@ step migrations bun scripts/embed-migrations.ts --check
 if [ -z "$FAST" ]; then
   step tools install_test_tools
 fi
-suite unit ./src ./agents ./scripts
+suite unit ./src ./agents ./scripts ./test/sim
 if [ -z "$FAST" ]; then
   step compile compile_all
   [ -z "$(ls test/*.test.ts 2>/dev/null)" ] || suite conventions ./test/*.test.ts

@@ -9,7 +9,8 @@ import type { FailsafeQuestion, MemberState } from "./state.ts";
 export type RunGoal =
   /**
    * Run as primary. Starting is allowed when the data has this timeline already; becoming one from a standby is the
-   * action `promote`. The fencer has to be armed with `epoch` before PostgreSQL starts. `gate` closed: users are kept
+   * action `promote`. Right before every start the fencer has to confirm that it is armed with `epoch` and a deadline that
+   * has not passed: one that fired, or that did not answer for a while, would let PostgreSQL run for ever. `gate` closed: users are kept
    * out, members and the keeper are let in. `sync` is to be in synchronous_standby_names, also before the start.
    */
   | {
@@ -37,7 +38,7 @@ export type HaAction =
   | { readonly kind: "adopt"; readonly row: LeaseRow }
   /** Hand this to the renewer, which writes it with its next renewal, at once. */
   | { readonly kind: "change_lease"; readonly change: LeaseChange }
-  /** Give the lease back: released(). Then wake the other members. */
+  /** Give the lease back: released(). Then wake the other members. Once it is sent, `own` is null. */
   | { readonly kind: "release"; readonly ending: Ending }
   /** Ask every member of `members` at once; if all agree, the deadline becomes t_send + ttl - guard. */
   | {
@@ -53,7 +54,7 @@ export type HaAction =
   | { readonly kind: "rewind"; readonly source: string }
   /**
    * Promote to exactly this timeline: history stubs for the numbers in between, then pg_promote(). `sync` and `gate`
-   * are in effect before it. Long.
+   * are in effect before it, and the fencer has confirmed that it is armed. Long.
    */
   | {
       readonly kind: "promote";

@@ -21,6 +21,9 @@ export const successorGraceMs = 5_000;
 /** After this many failed promotions within ten minutes a member is not promoted by itself. */
 export const failedPromotionsMax = 2;
 
+/** A lease that nobody took for this long may be taken by a member whose promotions failed. */
+const desperateAfterMs = 60_000;
+
 export type Verdict =
   | { readonly ok: true; readonly taking: Taking }
   /** `untilMs`: time alone ends this reason, at the latest then. */
@@ -46,7 +49,10 @@ export function judge(s: Situation, row: LeaseRow, freeSinceMs: number): Verdict
   if (isForced(s)) return { ok: true, taking: forced(taking) };
   if (s.hold && !isAppointed(row, view.self)) return no(s.hold);
   const unfit = unfitness(s);
-  if (unfit) return no(unfit);
+  const desperateMs = freeSinceMs + desperateAfterMs;
+  if (unfit && (s.nowMs < desperateMs || !isQuarantined(s))) {
+    return no(unfit, isQuarantined(s) ? desperateMs : undefined);
+  }
   return (
     outOfTurn(s, row, freeSinceMs) ?? missing(s, row, position, freeSinceMs) ?? { ok: true, taking }
   );
@@ -131,17 +137,20 @@ export function lastHolder({ history }: GroupView, row: LeaseRow): string | null
 }
 
 /** Why this member should not be promoted now whatever it has; null = it can. Published in its status. */
-export function unfitness({ view, local, nowMs, standby }: Situation): string | null {
+export function unfitness(s: Situation): string | null {
+  const { view, local, standby } = s;
   const tags = memberOf(view, view.self)?.tags ?? {};
   if (tags.nofailover === true || tags.failover_priority === 0) return "tagged nofailover";
   if (local.leavingSinceMs !== null) return "it is about to stop";
   if (local.disk === "full" || local.disk === "stalled") return `its disk is ${local.disk}`;
   if (standby?.replayPaused) return "its replay is paused";
+  return isQuarantined(s) ? `${failedPromotionsMax} of its promotions failed lately` : null;
+}
+
+/** H11: it is not promoted again for a while. */
+function isQuarantined({ local, nowMs }: Situation): boolean {
   const recent = local.attempts.failedPromotions.filter(({ atMs }) => nowMs - atMs < 600_000);
-  if (recent.length >= failedPromotionsMax) {
-    return `its last ${recent.length} promotions failed`;
-  }
-  return null;
+  return recent.length >= failedPromotionsMax;
 }
 
 /** Somebody else is meant to go first. */

@@ -5,7 +5,7 @@ import type { SyncSetting } from "./quorum.ts";
 import type { Vote } from "./state.ts";
 
 export interface LocalView {
-  readonly data: DataView;
+  readonly data: LocalData;
   readonly postgres: PostgresView;
   /** The work that takes long and is under way: one at a time. */
   readonly doing: Doing | null;
@@ -20,7 +20,7 @@ export interface LocalView {
   readonly leavingSinceMs: number | null;
 }
 
-export type DataView =
+export type LocalData =
   | {
       readonly kind: "absent";
       /** This instance had data before (its record outside of the data directory says so): never initdb here again. */

@@ -1,6 +1,6 @@
 // What one member knows of its group at one moment: the lease as it was read, what the others said, what users
 // asked for. The keeper fills it; decide() reads it. LSNs of stored things are texts, as in LeaseRow.
-import type { EpochRow, LeaseRow, LeaseVersion } from "./lease.ts";
+import type { EpochRow, LeaseChange, LeaseRow, LeaseVersion } from "./lease.ts";
 import type { HaMember, HaSettings } from "./settings.ts";
 
 /** Where a member stands; the keys of the table in transitions.ts. */
@@ -80,7 +80,10 @@ export interface LeaseSight {
   readonly wentBack: boolean;
 }
 
-/** The lease as its holder knows it. */
+/**
+ * The lease as its holder knows it. From the moment in which a release is sent there is none, whatever becomes of it:
+ * if it turns out not to be there, the lease is adopted again.
+ */
 export interface OwnLease {
   /** As of the last write that certainly succeeded. */
   readonly row: LeaseRow;
@@ -88,8 +91,8 @@ export interface OwnLease {
   readonly deadlineMs: number;
   /** Boot clock: when the newest renewal that succeeded was sent. */
   readonly renewedAtMs: number;
-  /** A change was handed to the renewer and its fate is not known yet. */
-  readonly changing: boolean;
+  /** The change that was handed to the renewer and may or may not be in the store by now; null = none. */
+  readonly changing: LeaseChange | null;
   /** The last failsafe round was agreed to by all, after the last renewal. */
   readonly failsafe: boolean;
 }

@@ -20,7 +20,7 @@ import {
 } from "./quorum.ts";
 import type { SynchronousSettings } from "./settings.ts";
 import type { Situation } from "./situation.ts";
-import type { GroupView } from "./state.ts";
+import type { GroupView, OwnLease } from "./state.ts";
 
 /** Where things are to go. */
 export interface SyncTarget {
@@ -214,15 +214,27 @@ export function behindTheGate({ standbys, gateLsn }: PrimaryView): readonly stri
 }
 
 /** Whether everything that users will see is where it has to be, if this primary dies the moment it opens. */
-export function mayOpen(record: SyncRecord, primary: PrimaryView): boolean {
-  return primary.gate === "open" || isCovered(record, behindTheGate(primary));
+export function mayOpen(records: readonly SyncRecord[], primary: PrimaryView): boolean {
+  if (primary.gate === "open") return true;
+  return records.every((record) => isCovered(record, behindTheGate(primary)));
 }
 
-/** The setting that a primary starts or is promoted with: as strict as the record says. */
+/** The records that may be in the store: the last one that is known to be, and one whose fate is not known. */
+export function possibleRecords({ row, changing }: OwnLease): readonly SyncRecord[] {
+  return changing?.sync ? [row.sync, changing.sync] : [row.sync];
+}
+
+/** The setting that a primary starts or is promoted with: as strict as every record that may be in the store says. */
 export function startSetting(
-  record: SyncRecord,
-  { mode, strict }: SynchronousSettings,
+  records: readonly SyncRecord[],
+  settings: SynchronousSettings,
 ): SyncSetting {
+  const settingsOf = records.map((record) => startSettingOf(record, settings));
+  const safe = settingsOf.find((one) => records.every((record) => isSafe(one, record)));
+  return safe ?? blocked;
+}
+
+function startSettingOf(record: SyncRecord, { mode, strict }: SynchronousSettings): SyncSetting {
   if (record.mode === "off" || mode === "off") return asynchronous;
   const { voters, quorum, count } = record;
   if (voters.length === 0) return strict && mode !== "auto" ? blocked : asynchronous;

@@ -3,9 +3,9 @@ import { formatLsn } from "../postgres/lsn.ts";
 import type { Decision, HaAction, RunGoal } from "./action.ts";
 import type { Ending, LeaseChange, LeaseRow } from "./lease.ts";
 import type { PrimaryView } from "./observed.ts";
-import type { Situation } from "./situation.ts";
+import { isIsolated, type Situation } from "./situation.ts";
 import type { MemberState, OwnLease } from "./state.ts";
-import { mayOpen, nextSyncStep, startSetting } from "./sync.ts";
+import { mayOpen, nextSyncStep, possibleRecords, startSetting } from "./sync.ts";
 
 /** What a row does: the parts of a decision that it makes. */
 export type Outcome = Pick<Decision, "goal" | "action" | "sentence">;
@@ -54,17 +54,18 @@ export function isMine(s: Situation): boolean {
 }
 
 /** Run as the primary of the lease that is held: as open and as synchronous as it may be at this moment. */
-export function primaryGoal(s: Situation, row: LeaseRow, own: OwnLease | null): RunGoal {
-  const { settings } = s.view;
+export function primaryGoal(s: Situation, own: OwnLease): RunGoal {
   const { primary } = s;
-  const common = { kind: "primary", epoch: row.epoch, timeline: row.timeline } as const;
+  const { epoch, timeline, sync } = own.row;
+  const records = possibleRecords(own);
+  const common = { kind: "primary", epoch, timeline } as const;
   if (!primary) {
-    const gate = row.sync.mode === "on" ? "closed" : "open";
-    return { ...common, gate, sync: startSetting(row.sync, settings.synchronous) };
+    const gate = records.some(({ mode }) => mode === "on") ? "closed" : "open";
+    return { ...common, gate, sync: startSetting(records, s.view.settings.synchronous) };
   }
-  const steady = own === null || own.changing;
-  const sync = steady ? primary.sync.setting : nextSyncStep(s, row.sync, primary).setting;
-  return { ...common, gate: mayOpen(row.sync, primary) ? "open" : "closed", sync };
+  const steady = own.changing !== null || isIsolated(s, own);
+  const setting = steady ? primary.sync.setting : nextSyncStep(s, sync, primary).setting;
+  return { ...common, gate: mayOpen(records, primary) ? "open" : "closed", sync: setting };
 }
 
 /** Stay as it is while it is not known whether anything should change. */
@@ -79,12 +80,12 @@ export function pendingChange(
   own: OwnLease,
   primary: PrimaryView,
 ): LeaseChange | null {
-  if (own.changing) return null;
+  if (own.changing !== null) return null;
   const { row } = own;
   const step = nextSyncStep(s, row.sync, primary);
   const members = s.view.members.map(({ instance_id }) => instance_id).sort();
   const { data } = s.local;
-  const opened = mayOpen(row.sync, primary);
+  const opened = mayOpen([row.sync], primary);
   const phase = opened ? "open" : row.phase === "open" ? "open" : "gated";
   const change: LeaseChange = {
     ...(step.record ? { sync: step.record } : {}),

@@ -32,8 +32,8 @@ export class Fencer {
     this.#forgetAfterBoot();
     if (!this.answers || (this.armed && this.armed.epoch > epoch)) return false;
     this.armed = { epoch, deadlineMs };
-    const inMs = deadlineMs - host.bootMs();
-    host.after("fencer", inMs, () => this.#check(0));
+    const inMs = deadlineMs - host.bootMs() + 1;
+    host.after("fencer", inMs, () => this.#check());
     this.#watchdog(inMs);
     return true;
   }
@@ -43,14 +43,13 @@ export class Fencer {
     if (this.answers) this.#deps.postgres.kill(why);
   }
 
-  #check(graceMs: number): void {
+  #check(): void {
     const { host, postgres, killMs, works } = this.#deps;
     this.#forgetAfterBoot();
-    if (!works || !this.armed || host.bootMs() < this.armed.deadlineMs + graceMs) return;
+    if (!works || !this.armed || host.bootMs() < this.armed.deadlineMs) return;
     if (!holdsPrimary(postgres)) return;
-    const { run } = postgres;
     host.after("fencer", killMs(), () => {
-      if (run === postgres.run || holdsPrimary(postgres)) this.#killIfDue();
+      if (holdsPrimary(postgres)) this.#killIfDue();
     });
   }
 

@@ -3,10 +3,24 @@ import type { Decision } from "../../src/ha/action.ts";
 import type { LeaseRow } from "../../src/ha/lease.ts";
 import { isCovered, isSafe } from "../../src/ha/quorum.ts";
 import { dueIntent } from "../../src/ha/situation.ts";
-import type { Keeper } from "./keeper.ts";
+import type { Host } from "./host.ts";
+import type { KeeperCore } from "./keeper-core.ts";
 import type { Commit, Postgres } from "./postgres.ts";
+import type { Store } from "./store.ts";
 import { contains, endOf } from "./wal.ts";
-import type { World } from "./world.ts";
+
+/** What is looked at. */
+interface Observed {
+  readonly schedule: { readonly nowMs: number };
+  readonly store: Store;
+  readonly nodes: readonly {
+    readonly id: string;
+    readonly host: Host;
+    readonly postgres: Postgres;
+    readonly keeper: KeeperCore;
+  }[];
+  find(id: string): Postgres | undefined;
+}
 
 export class Violation extends Error {}
 
@@ -14,7 +28,7 @@ export class Violation extends Error {}
 const thawGraceMs = 400;
 
 export class Invariants {
-  readonly #world: World;
+  readonly #world: Observed;
   readonly #timelines = new Map<number, number>();
   readonly #holders = new Map<number, string>();
   /** Commits that were acknowledged synchronously and have to survive everything that follows. */
@@ -26,7 +40,7 @@ export class Invariants {
   acknowledgedAsync = 0;
   promotions = 0;
 
-  constructor(world: World) {
+  constructor(world: Observed) {
     this.#world = world;
   }
 
@@ -44,23 +58,34 @@ export class Invariants {
     return this.#world.schedule.nowMs - thawedAtMs < thawGraceMs;
   }
 
-  /** I2: no epoch is acknowledged in after a later one began, but for the moment after a thaw, and then not synchronously. */
+  /** I2: no epoch is acknowledged in after a later one began, but for the moment after a thaw. */
   acknowledged(by: Postgres, commit: Commit): void {
     const late = commit.epoch < this.#newestEpoch;
-    const excused = commit.acknowledged === "async" && this.#isThawing(by.host.thawedAtMs);
-    if (late && !excused) {
+    if (late && !this.#isThawing(by.host.thawedAtMs)) {
       fail(`I2: ${by.id} acknowledges in epoch ${commit.epoch} during epoch ${this.#newestEpoch}`);
     }
     if (commit.acknowledged === "sync") {
       this.acknowledgedSync += 1;
+      if (late) this.#isInNewest(commit);
       this.#promised.push(commit);
     } else this.acknowledgedAsync += 1;
+  }
+
+  /** Acknowledged late, but before it froze the standbys that follow the new primary had it. */
+  #isInNewest({ branch, lsn }: Commit): void {
+    for (const { postgres } of this.#world.nodes) {
+      const isNewest = postgres.primary?.epoch === this.#newestEpoch;
+      if (isNewest && !contains(postgres.data.wal, branch, lsn)) {
+        fail(`I3: ${postgres.id} lacks ${lsn}, which an old primary acknowledges`);
+      }
+    }
   }
 
   /** I3: every primary has every write that was acknowledged synchronously. */
   becamePrimary(who: Postgres): void {
     this.promotions += 1;
     const epoch = who.primary?.epoch ?? 0;
+    if (epoch < this.#newestEpoch && this.#isThawing(who.host.thawedAtMs)) return;
     this.#newestEpoch = Math.max(this.#newestEpoch, epoch);
     this.checkPromised(who);
     const row = this.#world.store.state.row;
@@ -131,29 +156,21 @@ export class Invariants {
     }
   }
 
-  /** Whether the node is as well as it can be. */
-  isAtRest(): boolean {
-    try {
-      this.atRest();
-      return true;
-    } catch (error) {
-      if (error instanceof Violation && error.message.startsWith("I9")) return false;
-      throw error;
-    }
-  }
-
   /** A user agreed to lose what the next primary lacks, or turned synchronous replication off. */
   forgive(): void {
     this.#promised = [];
   }
 
-
   /** I7: what a keeper acts on is never older than what it acted on before. I8: a pause is a pause. */
-  decided(by: Keeper, decision: Decision): void {
+  decided(by: KeeperCore, decision: Decision): void {
     const row = by.sight?.row;
     const before = this.#seen.get(by.id);
     if (by.sight?.wentBack) fail(`I7: ${by.id} read a lease that is older than one it saw`);
-    if (row && before && (row.epoch < before.epoch || (row.epoch === before.epoch && row.seq < before.seq))) {
+    if (
+      row &&
+      before &&
+      (row.epoch < before.epoch || (row.epoch === before.epoch && row.seq < before.seq))
+    ) {
       fail(`I7: ${by.id} acts on an old lease`);
     }
     if (row) this.#seen.set(by.id, { epoch: row.epoch, seq: row.seq });
@@ -167,29 +184,34 @@ export class Invariants {
 
   /** I9: once everything is well again, there is one open primary, everybody follows it, and nothing is lost. */
   atRest(): void {
-    const { nodes, store } = this.#world;
-    const states = () => nodes.map(({ id, keeper, postgres }) => {
-      const { decision } = keeper;
-      return `${id} ${postgres.server.kind} [${decision?.state}] ${decision?.sentence}`;
-    });
-    const primaries = nodes.filter(({ postgres }) => postgres.primary?.gate === "open");
-    const [primary] = primaries;
-    if (!primary || primaries.length !== 1) {
-      fail(`I9: ${primaries.length} open primaries at rest\n${states().join("\n")}`);
+    const problem = this.restProblem();
+    if (problem === null) {
+      const primary = this.#world.nodes.find(({ postgres }) => postgres.primary);
+      if (primary) this.checkPromised(primary.postgres);
       return;
     }
-    this.checkPromised(primary.postgres);
-    if (store.state.row?.holder !== primary.id || store.state.row.phase !== "open") {
-      fail(`I9: the lease is ${store.state.row?.phase} at rest\n${states().join("\n")}`);
-    }
+    const states = this.#world.nodes.map(
+      ({ id, keeper, postgres }) =>
+        `${id} ${postgres.server.kind} [${keeper.decision?.state}] ${keeper.decision?.sentence}`,
+    );
+    fail(`I9: at rest, ${problem}; ${states.join("; ")}`);
+  }
+
+  /** Why the node is not as well as it can be. */
+  restProblem(): string | null {
+    const { nodes, store } = this.#world;
+    const primaries = nodes.filter(({ postgres }) => postgres.primary?.gate === "open");
+    const [primary] = primaries;
+    if (!primary || primaries.length !== 1) return `there are ${primaries.length} open primaries`;
+    const { row } = store.state;
+    if (row?.holder !== primary.id || row.phase !== "open") return `the lease is ${row?.phase}`;
     const { timeline } = endOf(primary.postgres.data.wal);
-    for (const { id, postgres } of nodes) {
-      if (id === primary.id) continue;
-      const here = endOf(postgres.data.wal);
-      if (!postgres.standby?.streaming || here.timeline !== timeline) {
-        fail(`I9: ${id} does not stream at rest\n${states().join("\n")}`);
-      }
-    }
+    const apart = nodes.find(
+      ({ id, postgres }) =>
+        id !== primary.id &&
+        !(postgres.standby?.streaming && endOf(postgres.data.wal).timeline === timeline),
+    );
+    return apart ? `${apart.id} does not stream` : null;
   }
 }
 

@@ -1,9 +1,9 @@
 // How a model keeper reaches a goal: one step each time it looks.
 import { type Enforcer, enforce, type RunGoal } from "../../src/ha/action.ts";
-import type { Keeper } from "./keeper.ts";
+import type { KeeperCore } from "./keeper-core.ts";
 import { endOf } from "./wal.ts";
 
-export function enforceGoal(keeper: Keeper, goal: RunGoal): void {
+export function enforceGoal(keeper: KeeperCore, goal: RunGoal): void {
   const { postgres, host, fencer } = keeper.parts;
   const { server, data } = postgres;
   const canStart = server.kind === "stopped" && data.kind === "ready" && fencer.answers;
@@ -16,7 +16,7 @@ export function enforceGoal(keeper: Keeper, goal: RunGoal): void {
         postgres.setSync(sync);
       }
       const fits = data.role === "primary" && endOf(data.wal).timeline === timeline;
-      if (canStart && fits && keeper.lease.isArmed(epoch)) postgres.startPrimary(epoch, gate, sync);
+      if (canStart && fits && keeper.lease.arms(epoch)) postgres.startPrimary(epoch, gate, sync);
     },
     standby: ({ upstream }) => {
       if (canStart) postgres.startStandby(upstream);

@@ -2,6 +2,7 @@
 import {
   acquired,
   adopted,
+  type Beginning,
   created,
   deadlineMs,
   type Ending,
@@ -11,11 +12,10 @@ import {
   released,
   renewed,
   type SentRenewal,
-  type Beginning,
   type Taking,
 } from "../../src/ha/lease.ts";
 import type { OwnLease } from "../../src/ha/state.ts";
-import type { Keeper } from "./keeper.ts";
+import type { HeldLease, KeeperCore } from "./keeper-core.ts";
 import { lsnText } from "./wal.ts";
 
 interface Held {
@@ -25,14 +25,14 @@ interface Held {
   failsafeUntilMs: number;
 }
 
-export class Lease {
-  readonly #keeper: Keeper;
+export class Lease implements HeldLease {
+  readonly #keeper: KeeperCore;
   #held: Held | null = null;
   #change: LeaseChange | null = null;
   #busy = false;
   heldEpoch = 0;
 
-  constructor(keeper: Keeper) {
+  constructor(keeper: KeeperCore) {
     this.#keeper = keeper;
   }
 
@@ -43,7 +43,7 @@ export class Lease {
       row: held.row,
       deadlineMs: this.#deadline(held),
       renewedAtMs: held.sent[0]?.sentAtMs ?? 0,
-      changing: this.#change !== null,
+      changing: this.#change,
       failsafe: held.failsafeUntilMs > 0,
     };
   }
@@ -58,14 +58,18 @@ export class Lease {
     return Math.max(byRenewals, held.failsafeUntilMs);
   }
 
-  isArmed(epoch: number): boolean {
-    const { armed } = this.#keeper.parts.fencer;
-    return armed?.epoch === epoch && this.#held?.row.epoch === epoch;
+  /** Whether the fencer has the deadline of this epoch at this very moment: what every start has to wait for. */
+  arms(epoch: number): boolean {
+    const held = this.#held;
+    if (!held || held.row.epoch !== epoch || this.#keeper.nowMs >= this.#deadline(held))
+      return false;
+    return this.#arm();
   }
 
-  #arm(): void {
+  #arm(): boolean {
     const held = this.#held;
-    if (held) this.#keeper.parts.fencer.arm(held.row.epoch, this.#deadline(held));
+    if (!held) return false;
+    return this.#keeper.parts.fencer.arm(held.row.epoch, this.#deadline(held));
   }
 
   change(change: LeaseChange): void {
@@ -169,12 +173,10 @@ export class Lease {
       return;
     }
     const write = released(held.row, this.#writer(), ending);
-    held.sent.push({ sentAtMs: this.#keeper.nowMs, ttlMs: write.row.ttl_ms, write });
+    this.#drop();
     this.#busy = true;
-    this.#keeper.line.write(write, this.#keeper.settings.retry_ms, (outcome) => {
+    this.#keeper.line.write(write, this.#keeper.settings.retry_ms, () => {
       this.#busy = false;
-      if (outcome.kind === "done") this.#drop();
-      else if (outcome.kind === "lost") this.noticed(outcome.found);
       then();
     });
   }
@@ -187,7 +189,6 @@ export class Lease {
     held.failsafeUntilMs = Math.max(held.failsafeUntilMs, until);
     this.#arm();
   }
-
 
   #writer() {
     const { id, incarnation, settings, parts } = this.#keeper;

@@ -1,9 +1,9 @@
 // What a model keeper sees of its PostgreSQL, in the terms of the real one.
-import type { DataView, LocalView, PostgresView } from "../../src/ha/observed.ts";
-import type { Keeper } from "./keeper.ts";
+import type { LocalData, LocalView, PostgresView } from "../../src/ha/observed.ts";
+import type { KeeperCore } from "./keeper-core.ts";
 import { endOf, lsnText } from "./wal.ts";
 
-export function observe(keeper: Keeper): LocalView {
+export function observe(keeper: KeeperCore): LocalView {
   const { postgres, fencer } = keeper.parts;
   return {
     data: dataOf(keeper),
@@ -23,7 +23,7 @@ export function observe(keeper: Keeper): LocalView {
 
 const unknown: PostgresView = { kind: "unknown" };
 
-function dataOf({ parts }: Keeper): DataView {
+function dataOf({ parts }: KeeperCore): LocalData {
   const { data, server } = parts.postgres;
   if (data.kind === "absent") return { kind: "absent", hadData: data.hadData };
   if (data.kind !== "ready") return { kind: "unfinished", of: data.kind };
@@ -40,7 +40,7 @@ function dataOf({ parts }: Keeper): DataView {
   };
 }
 
-function serverOf(keeper: Keeper): PostgresView {
+function serverOf(keeper: KeeperCore): PostgresView {
   const { postgres, host } = keeper.parts;
   const { server } = postgres;
   if (server.kind !== "stopped" && host.stopped.has("postgres")) {
@@ -61,8 +61,8 @@ function serverOf(keeper: Keeper): PostgresView {
 }
 
 function standbyOf(
-  { parts }: Keeper,
-  server: NonNullable<Keeper["parts"]["postgres"]["standby"]>,
+  { parts }: KeeperCore,
+  server: NonNullable<KeeperCore["parts"]["postgres"]["standby"]>,
 ): PostgresView {
   const { timeline, lsn } = endOf(parts.postgres.data.wal);
   return {
@@ -82,8 +82,8 @@ function standbyOf(
 }
 
 function primaryOf(
-  { parts }: Keeper,
-  server: NonNullable<Keeper["parts"]["postgres"]["primary"]>,
+  { parts }: KeeperCore,
+  server: NonNullable<KeeperCore["parts"]["postgres"]["primary"]>,
 ): PostgresView {
   const { postgres } = parts;
   const { wal } = postgres.data;

@@ -1,18 +1,19 @@
 // How a model keeper performs actions: one request at a time, one long work at a time, fencing at once.
 import { type HaAction, type Performer, perform } from "../../src/ha/action.ts";
 import type { Doing } from "../../src/ha/observed.ts";
-import type { Keeper } from "./keeper.ts";
-import { endOf, lsnText, rewound } from "./wal.ts";
+import type { KeeperCore } from "./keeper-core.ts";
+import type { Postgres } from "./postgres.ts";
+import { endOf, lsnText, rewound, type Wal } from "./wal.ts";
 
 /** Every node of the simulation has one system. */
 const sysid = "7000000000000000001";
 
 export class Work {
-  readonly #keeper: Keeper;
+  readonly #keeper: KeeperCore;
   doing: Doing | null = null;
   #busy = false;
 
-  constructor(keeper: Keeper) {
+  constructor(keeper: KeeperCore) {
     this.#keeper = keeper;
   }
 
@@ -87,12 +88,13 @@ export class Work {
             this.#wakeOthers();
           }),
         ),
-      ask_failsafe: ({ members, question }) => request((then) => this.#ask(members, question, then)),
+      ask_failsafe: ({ members, question }) =>
+        request((then) => this.#ask(members, question, then)),
       bootstrap: () => this.#bootstrap(),
       clone: ({ source }) => this.#clone(source),
       rewind: ({ source }) => this.#rewind(source),
       promote: ({ epoch, timeline, gate, sync }) => {
-        if (!lease.isArmed(epoch) || !postgres.standby) return;
+        if (!postgres.standby || !lease.arms(epoch)) return;
         const { ownTimelines } = parts.world.build;
         const to = ownTimelines ? timeline : endOf(postgres.data.wal).timeline + 1;
         this.#begin("promote", null);
@@ -157,29 +159,33 @@ export class Work {
 
   #clone(source: string): void {
     const { postgres, world } = this.#keeper.parts;
-    if (!this.#source(source)) return this.#failed("clones", "no connection");
+    if (!this.#source(source)) {
+      this.#failed("clones", "no connection");
+      return;
+    }
     this.#stopped(this.#begin("clone", source), () => {
       postgres.data.kind = "clone";
       postgres.data.hadData = true;
       this.#long(this.#begin("clone", source), world.rng.int(1_000, 6_000), () => {
         const still = this.#source(source);
-        if (!still) return this.#failed("clones", "the connection broke");
-        postgres.data.wal = still.data.wal;
-        this.#copied(still.data.systemIdentifier);
+        if (!still) this.#failed("clones", "the connection broke");
+        else this.#copied(still, still.data.wal);
       });
     });
   }
 
   #rewind(source: string): void {
     const { postgres, world } = this.#keeper.parts;
-    if (!this.#source(source)?.primary) return this.#failed("rewinds", "not a primary");
+    if (!this.#source(source)?.primary) {
+      this.#failed("rewinds", "not a primary");
+      return;
+    }
     this.#stopped(this.#begin("rewind", source), () => {
       postgres.data.kind = "rewind";
       this.#long(this.#begin("rewind", source), world.rng.int(300, 4_000), () => {
         const still = this.#source(source);
-        if (!still?.primary) return this.#failed("rewinds", "the connection broke");
-        postgres.data.wal = rewound(postgres.data.wal, still.data.wal);
-        this.#copied(still.data.systemIdentifier);
+        if (!still?.primary) this.#failed("rewinds", "the connection broke");
+        else this.#copied(still, rewound(postgres.data.wal, still.data.wal));
       });
     });
   }
@@ -188,17 +194,21 @@ export class Work {
   #stopped(doing: Doing, then: () => void): void {
     const { postgres } = this.#keeper.parts;
     if (this.doing !== doing) return;
-    if (postgres.server.kind === "stopped") return then();
+    if (postgres.server.kind === "stopped") {
+      then();
+      return;
+    }
     postgres.stop();
     this.#keeper.later(100, () => this.#stopped(doing, then));
   }
 
-  #copied(systemIdentifier: string): void {
+  #copied(from: Postgres, wal: Wal): void {
     const { data } = this.#keeper.parts.postgres;
+    data.wal = wal;
     data.kind = "ready";
     data.role = "standby";
     data.clean = false;
-    data.systemIdentifier = systemIdentifier;
+    data.systemIdentifier = from.data.systemIdentifier;
     this.#keeper.rejoin = { rewinds: 0, clones: 0, retryAtMs: 0, error: "" };
   }
 

@@ -1,72 +1,29 @@
-// A model of one keeper around the real decide(): it reads the store, renews its lease, feeds its fencer, and does
-// what the decision says, over a network that answers late or not at all. It can be frozen or killed anywhere.
-import type { Rng } from "../../src/base/rng.ts";
 import type { Decision } from "../../src/ha/action.ts";
 import { decide } from "../../src/ha/decide.ts";
 import { answerFailsafe } from "../../src/ha/failsafe.ts";
 import { type LeaseRow, type LeaseVersion, sameVersion } from "../../src/ha/lease.ts";
 import type { LocalView } from "../../src/ha/observed.ts";
-import type { HaMember, HaSettings } from "../../src/ha/settings.ts";
+import type { HaSettings } from "../../src/ha/settings.ts";
 import type {
-  FailsafePromise,
   FailsafeQuestion,
   GroupView,
   LeaseSight,
   MemberSight,
   MemberStatus,
-  Vote,
 } from "../../src/ha/state.ts";
 import { statusOf } from "../../src/ha/status.ts";
-import type { Fencer } from "./fencer.ts";
-import type { Host } from "./host.ts";
+import type { Disk, KeeperCore, KeeperParts } from "./keeper-core.ts";
 import { enforceGoal } from "./keeper-goal.ts";
+import { Lease } from "./keeper-lease.ts";
 import { observe } from "./keeper-observe.ts";
 import { Work } from "./keeper-work.ts";
-import { Lease } from "./keeper-lease.ts";
 import { Line } from "./line.ts";
-import type { Network } from "./network.ts";
-import type { Postgres } from "./postgres.ts";
-import type { Store, StoreState } from "./store.ts";
-
-export interface KeeperWorld {
-  readonly rng: Rng;
-  readonly network: Network;
-  readonly store: Store;
-  readonly members: readonly HaMember[];
-  readonly build: { readonly margin: boolean; readonly ownTimelines: boolean };
-  settings(): HaSettings;
-  wallMs(): number;
-  keeperOf(id: string): Keeper | undefined;
-  postgresOf(id: string): Postgres | undefined;
-  newBranch(timeline: number, from: number): number;
-  decided(by: Keeper, decision: Decision): void;
-  nonce(): string;
-}
-
-export interface KeeperParts {
-  readonly host: Host;
-  readonly postgres: Postgres;
-  readonly fencer: Fencer;
-  readonly world: KeeperWorld;
-  readonly initialPrimary: string;
-}
-
-/** What outlives the keeper: in files beside the data. */
-export interface Disk {
-  vote: Vote | null;
-  promise: FailsafePromise | null;
-  /** The boot that every time here belongs to. */
-  boot: number;
-  /** The newest lease that was ever seen. */
-  highest: { epoch: number; seq: number };
-  failedPromotions: { readonly epoch: number; readonly atMs: number }[];
-  crashesAtMs: number[];
-}
+import type { StoreState } from "./store.ts";
 
 /** Times of an earlier boot mean nothing. */
 const forgotten = { promise: null, failedPromotions: [], crashesAtMs: [] };
 
-export class Keeper {
+export class Keeper implements KeeperCore {
   readonly id: string;
   readonly parts: KeeperParts;
   readonly disk: Disk = {
@@ -126,11 +83,21 @@ export class Keeper {
     this.acquiring = false;
     this.crashesSeen = postgres.crashes;
     this.#reading = false;
-    if (this.disk.boot !== host.boots) Object.assign(this.disk, structuredClone(forgotten), { boot: host.boots });
+    if (this.disk.boot !== host.boots)
+      Object.assign(this.disk, structuredClone(forgotten), { boot: host.boots });
     this.rejoin = { rewinds: 0, clones: 0, retryAtMs: 0, error: "" };
-    this.#every(() => world.rng.int(150, 350), () => this.#cycle());
-    this.#every(() => world.rng.int(200, 500), () => this.read());
-    this.#every(() => this.settings.loop_ms, () => this.lease.renew());
+    this.#every(
+      () => world.rng.int(150, 350),
+      () => this.#cycle(),
+    );
+    this.#every(
+      () => world.rng.int(200, 500),
+      () => this.read(),
+    );
+    this.#every(
+      () => this.settings.loop_ms,
+      () => this.lease.renew(),
+    );
   }
 
   crash(): void {

@@ -1,19 +1,14 @@
 // A keeper's line to the store: requests with a limit of time, and compare-and-set whose doubtful answers are resolved
 // by reading, as src/store/compare-and-set.ts does it.
-import { type LeaseRow, type LeaseWrite, sameVersion } from "../../src/ha/lease.ts";
+import { type LeaseWrite, sameVersion } from "../../src/ha/lease.ts";
 import type { MemberStatus } from "../../src/ha/state.ts";
-import type { Keeper } from "./keeper.ts";
+import type { KeeperCore, Outcome, StoreLine } from "./keeper-core.ts";
 import type { StoreState } from "./store.ts";
 
-export type Outcome =
-  | { readonly kind: "done" }
-  | { readonly kind: "lost"; readonly found: LeaseRow | null }
-  | { readonly kind: "unknown" };
+export class Line implements StoreLine {
+  readonly #keeper: KeeperCore;
 
-export class Line {
-  readonly #keeper: Keeper;
-
-  constructor(keeper: Keeper) {
+  constructor(keeper: KeeperCore) {
     this.#keeper = keeper;
   }
 
@@ -21,10 +16,14 @@ export class Line {
   read(timeoutMs: number, then: (state: StoreState | undefined) => void): void {
     const since = { ...this.#keeper.disk.highest };
     const { store } = this.#keeper.parts.world;
-    this.#ask(() => store.read(), timeoutMs, (state) => {
-      if (state) this.#keeper.saw(state, since);
-      then(state);
-    });
+    this.#ask(
+      () => store.read(),
+      timeoutMs,
+      (state) => {
+        if (state) this.#keeper.saw(state, since);
+        then(state);
+      },
+    );
   }
 
   write(write: LeaseWrite, limitMs: number, then: (outcome: Outcome) => void): void {
@@ -32,10 +31,14 @@ export class Line {
     const tryMs = this.#keeper.settings.retry_ms / 3;
     const { store } = this.#keeper.parts.world;
     const attempt = (): void => {
-      this.#ask(() => store.write(write), tryMs, (applied) => {
-        if (applied) then({ kind: "done" });
-        else resolve();
-      });
+      this.#ask(
+        () => store.write(write),
+        tryMs,
+        (applied) => {
+          if (applied) then({ kind: "done" });
+          else resolve();
+        },
+      );
     };
     const resolve = (): void => {
       if (this.#keeper.nowMs >= endMs) {
@@ -56,7 +59,11 @@ export class Line {
 
   saveMember(status: MemberStatus): void {
     const { world } = this.#keeper.parts;
-    this.#ask(() => world.store.saveMember(status), 1_000, () => {});
+    this.#ask(
+      () => world.store.saveMember(status),
+      1_000,
+      () => {},
+    );
   }
 
   startIntent(id: string, then: () => void): void {
@@ -70,11 +77,7 @@ export class Line {
   }
 
   /** The first answer that comes, or undefined when none came in time. */
-  #ask<T>(
-    apply: () => T,
-    timeoutMs: number,
-    then: (answer: T | undefined) => void,
-  ): void {
+  #ask<T>(apply: () => T, timeoutMs: number, then: (answer: T | undefined) => void): void {
     const { id, parts, life } = this.#keeper;
     const { network, store } = parts.world;
     let over = false;

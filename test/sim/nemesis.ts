@@ -204,7 +204,9 @@ function storm(world: World, _: Member, rng: Rng): void {
   weather.lost = rng.next() * 0.4;
   weather.doubled = rng.next() * 0.3;
   weather.late = rng.next() * 0.1;
-  world.schedule.after(duration(rng), () => Object.assign(weather, { lost: 0, doubled: 0, late: 0 }));
+  world.schedule.after(duration(rng), () =>
+    Object.assign(weather, { lost: 0, doubled: 0, late: 0 }),
+  );
 }
 
 function open(world: World, kind: string): boolean {
@@ -239,7 +241,13 @@ function pause(world: World, _: Member, rng: Rng): void {
   if (open(world, "pause")) return;
   const id = world.nonce();
   const payload = { kind: "pause" } as const;
-  world.store.addIntent({ id, payload, state: "pending", not_before_ms: null, expires_at_ms: null });
+  world.store.addIntent({
+    id,
+    payload,
+    state: "pending",
+    not_before_ms: null,
+    expires_at_ms: null,
+  });
   world.schedule.after(duration(rng), () => world.store.closeIntent(id));
 }
 

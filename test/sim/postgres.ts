@@ -261,14 +261,15 @@ export class Postgres {
     this.#later(this.#world.rng.int(80, 250), run, () => {
       const { standby } = this;
       if (!standby) return;
-      if (standby.upstream !== null && !standby.promoting) this.#receiveOnce(standby, standby.upstream);
+      if (standby.upstream !== null && !standby.promoting)
+        this.#receiveOnce(standby, standby.upstream);
       this.#receive(run);
     });
   }
 
   #receiveOnce(standby: RunningStandby, upstream: string): void {
     const source = this.#world.find(upstream);
-    const got = source && source.#serves(this.id) ? this.#take(source) : "refused";
+    const got = source?.serves(this.id) ? this.#take(source) : "refused";
     standby.streaming = got !== "refused";
     if (got === "refused" || !source) {
       standby.silentSinceMs ??= this.host.bootMs();
@@ -289,7 +290,8 @@ export class Postgres {
     return streamed(this.data.wal, source.data.wal, this.#world.rng.int(1, 40));
   }
 
-  #serves(to: string): boolean {
+  /** Whether another member gets log from it. */
+  serves(to: string): boolean {
     const runs = this.server.kind === "primary" || this.server.kind === "standby";
     const reachable = this.host.up && !this.host.isStopped("postgres");
     const { network } = this.#world;

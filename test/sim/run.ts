@@ -47,7 +47,7 @@ export function runSeed({ seed, steps, build = sound, keepsLog = false }: RunOpt
     while (done < steps) step();
     nemesis.heal();
     const endMs = world.schedule.nowMs + restMs;
-    while (world.schedule.nowMs < endMs && !world.invariants.isAtRest()) step();
+    while (world.schedule.nowMs < endMs && world.invariants.restProblem() !== null) step();
     world.invariants.atRest();
     return result(null);
   } catch (error) {

@@ -1,9 +1,10 @@
 // The store: one state that changes by compare-and-set, asked over a network. Answers are values of the moment the
 // request arrived; in the build with stale reads, of some moment before.
+
+import type { Rng } from "../../src/base/rng.ts";
 import type { EpochRow, LeaseRow, LeaseWrite } from "../../src/ha/lease.ts";
 import { sameVersion, versionOf } from "../../src/ha/lease.ts";
 import type { HaIntent, MemberStatus } from "../../src/ha/state.ts";
-import type { Rng } from "../../src/base/rng.ts";
 
 export interface StoreState {
   readonly row: LeaseRow | null;
@@ -35,7 +36,9 @@ export class Store {
   write({ expected, row, history }: LeaseWrite): boolean {
     const { row: current, epochs } = this.state;
     const fits =
-      expected === null ? current === null : current !== null && sameVersion(versionOf(current), expected);
+      expected === null
+        ? current === null
+        : current !== null && sameVersion(versionOf(current), expected);
     if (!fits) return false;
     this.#change({
       row,

@@ -7,7 +7,8 @@ import type { HaMember, HaSettings } from "../../src/ha/settings.ts";
 import { Fencer } from "./fencer.ts";
 import { Host } from "./host.ts";
 import { Invariants } from "./invariants.ts";
-import { Keeper, type KeeperWorld } from "./keeper.ts";
+import { Keeper } from "./keeper.ts";
+import type { KeeperCore, KeeperWorld } from "./keeper-core.ts";
 import { Network } from "./network.ts";
 import { type Commit, Postgres, type PostgresWorld } from "./postgres.ts";
 import { drawMembers, drawSettings } from "./scenario.ts";
@@ -75,11 +76,8 @@ export class World implements PostgresWorld, KeeperWorld {
     this.invariants = new Invariants(this);
     this.store.onLease = (row, before) => this.#leaseChanged(row, before);
     this.nodes = this.members.map(({ instance_id }) => this.#member(instance_id));
-    for (const { id, keeper } of this.nodes) {
-      const member = this.nodes.find((node) => node.id === id);
-      if (member) this.#byId.set(id, member);
-      keeper.start();
-    }
+    for (const node of this.nodes) this.#byId.set(node.id, node);
+    for (const { keeper } of this.nodes) keeper.start();
     this.#write();
   }
 
@@ -139,9 +137,10 @@ export class World implements PostgresWorld, KeeperWorld {
     this.invariants.becamePrimary(who);
   }
 
-  decided(by: Keeper, decision: Decision): void {
+  decided(by: KeeperCore, decision: Decision): void {
     this.invariants.decided(by, decision);
-    if (this.keepsLog) this.note(`${by.id} [${decision.state}] ${decision.rule}: ${decision.sentence}`);
+    if (this.keepsLog)
+      this.note(`${by.id} [${decision.state}] ${decision.rule}: ${decision.sentence}`);
   }
 
   note(text: string): void {
@@ -149,7 +148,11 @@ export class World implements PostgresWorld, KeeperWorld {
   }
 
   #leaseChanged(row: LeaseRow, before: LeaseRow | null): void {
-    if (row.epoch !== before?.epoch || row.phase !== before.phase || row.sync.version !== before.sync.version) {
+    if (
+      row.epoch !== before?.epoch ||
+      row.phase !== before.phase ||
+      row.sync.version !== before.sync.version
+    ) {
       const { voters, quorum, mode } = row.sync;
       this.note(
         `LEASE epoch ${row.epoch} ${row.phase} ${row.holder} timeline ${row.timeline}; ${mode} ${quorum} of [${voters}]`,

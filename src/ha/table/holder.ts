@@ -2,7 +2,7 @@
 import { intentAnswer, switchoverTarget } from "../intents.ts";
 import type { LeaseRow } from "../lease.ts";
 import type { Situation } from "../situation.ts";
-import { mayOpen, nextSyncStep, startSetting } from "../sync.ts";
+import { mayOpen, nextSyncStep, possibleRecords, startSetting } from "../sync.ts";
 import {
   act,
   always,
@@ -298,8 +298,9 @@ export const ISOLATED: readonly Transition[] = [
     decide: (s) => {
       const held = mine(s);
       if (!held) return running(s);
-      const { row } = held;
-      const members = row.members.filter((id) => id !== s.view.self);
+      const { row, own } = held;
+      const all = [...row.members, ...(own.changing?.members ?? [])];
+      const members = [...new Set(all)].filter((id) => id !== s.view.self);
       const question = {
         holder: s.view.self,
         incarnation: s.view.incarnation,
@@ -307,7 +308,7 @@ export const ISOLATED: readonly Transition[] = [
         ttl_ms: row.ttl_ms,
       };
       return act(
-        primaryGoal(s, row, null),
+        primaryGoal(s, own),
         { kind: "ask_failsafe", members, question },
         "the store does not answer: asking every member whether this primary may go on",
       );
@@ -321,8 +322,8 @@ export const ISOLATED: readonly Transition[] = [
     to: ["unleased", "stopped", "primary"],
     when: always,
     decide: (s) => {
-      const row = mine(s)?.row;
-      const goal = row ? primaryGoal(s, row, null) : stopGoal;
+      const held = mine(s);
+      const goal = held ? primaryGoal(s, held.own) : stopGoal;
       return rest(goal, "the store does not answer: going on until the lease ends");
     },
     action: "none",
@@ -340,7 +341,7 @@ function fenceNow(sentence: string): Outcome {
 
 function isIdle(s: Situation): boolean {
   const held = mine(s);
-  return held !== null && !held.own.changing;
+  return held !== null && held.own.changing === null;
 }
 
 function isIdleIn(s: Situation, phase: LeaseRow["phase"]): boolean {
@@ -357,7 +358,7 @@ function promotion(s: Situation): Outcome {
   if (!held) return wait("the lease is gone");
   const { epoch, timeline, sync } = held.row;
   const gate = sync.mode === "on" ? "closed" : "open";
-  const setting = startSetting(sync, s.view.settings.synchronous);
+  const setting = startSetting(possibleRecords(held.own), s.view.settings.synchronous);
   return act(
     { kind: "standby", upstream: null },
     { kind: "promote", epoch, timeline, gate, sync: setting },
@@ -372,7 +373,7 @@ function changeOf(s: Situation) {
 
 function goalOf(s: Situation) {
   const held = mine(s);
-  return held ? primaryGoal(s, held.row, held.own) : stopGoal;
+  return held ? primaryGoal(s, held.own) : stopGoal;
 }
 
 function changeLease(s: Situation): Outcome {
@@ -389,7 +390,7 @@ function running(s: Situation): Outcome {
   const held = mine(s);
   if (!held || !s.primary) return wait("not primary");
   const { epoch, sync } = held.row;
-  const open = mayOpen(sync, s.primary);
+  const open = mayOpen(possibleRecords(held.own), s.primary);
   const step = nextSyncStep(s, sync, s.primary);
   const parts = [`primary of epoch ${epoch}`];
   if (!open) parts.push(`closed until ${sync.voters.join(", ")} have caught up`);

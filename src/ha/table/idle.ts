@@ -165,10 +165,10 @@ export const STOPPED: readonly Transition[] = [
     name: "go on instead of closing",
     from: "stopped",
     to: ["stopped"],
-    when: (s) => isDraining(s) && mine(s)?.own.changing === false && !isLeaving(s),
+    when: (s) => isDraining(s) && mine(s)?.own.changing === null && !isLeaving(s),
     decide: (s) => {
       const held = mine(s);
-      const goal = held ? primaryGoal(s, held.row, held.own) : steadyGoal(s);
+      const goal = held ? primaryGoal(s, held.own) : steadyGoal(s);
       const change = { phase: "promoting" } as const;
       return act(goal, { kind: "change_lease", change }, "nobody can take over: starting again");
     },
@@ -226,7 +226,7 @@ export const STOPPED: readonly Transition[] = [
       if (!held) return wait("the lease is gone");
       const crash = crashOf(s);
       const why = crash === "" ? "the lease is held" : crash;
-      return rest(primaryGoal(s, held.row, held.own), `starting as primary: ${why}`);
+      return rest(primaryGoal(s, held.own), `starting as primary: ${why}`);
     },
     action: "none",
     goal: "primary",
@@ -637,6 +637,6 @@ function changingGoal(s: Situation) {
   if (held?.row.phase === "draining") {
     return { kind: "stopped", why: "the lease is to be given away" } as const;
   }
-  if (held && hasPrimaryData(s)) return primaryGoal(s, held.row, held.own);
+  if (held && hasPrimaryData(s)) return primaryGoal(s, held.own);
   return { kind: "wait", why: "PostgreSQL is between two states" } as const;
 }
