@@ -75,7 +75,7 @@ if [ -z "$FAST" ]; then
   step compile compile_all
   [ -z "$(ls test/*.test.ts 2>/dev/null)" ] || suite conventions ./test/*.test.ts
   # What needs least comes first, so that a simple mistake is not reported by the slowest tests.
-  for directory in $(printf '%s\n' test/{contract,golden,sim,docs,e2e} test/*/ | sed 's#/$##' | grep -v '^test/lab$' | awk '!seen[$0]++'); do
+  for directory in $(printf '%s\n' test/{contract,golden,docs,e2e} test/*/ | sed 's#/$##' | grep -vE '^test/(lab|sim)$' | awk '!seen[$0]++'); do
     [ -z "$(find "$directory" -name '*.test.ts' 2>/dev/null)" ] || suite "${directory#test/}" "./$directory"
   done
   lab

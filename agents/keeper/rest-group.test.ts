@@ -77,7 +77,7 @@ const view: GroupView = {
   initialPrimary: "a",
   settings,
   lease: { row, readAtMs: 90_000, seenAtMs: 90_000, wentBack: false },
-  own: { row, deadlineMs: 100_000, renewedAtMs: 94_000, changing: false, failsafe: false },
+  own: { row, deadlineMs: 100_000, renewedAtMs: 94_000, changing: null, failsafe: false },
   history: [],
   others: new Map([["c", { status, heardAtMs: 1 }]]),
   intents: [],
