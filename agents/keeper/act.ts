@@ -24,6 +24,7 @@ import {
   writeConfiguration,
 } from "./configuration.ts";
 import type { Action } from "./decide.ts";
+import type { GroupPart } from "./ha/replication-role.ts";
 import { type LaneDeps, serveBeside } from "./lane.ts";
 import { readFailureLines } from "./log-tail.ts";
 import type { Doing, Memory } from "./memory.ts";
@@ -40,6 +41,10 @@ import {
 export interface ActDeps extends LaneDeps {
   /** Shows what the keeper is doing to those who ask meanwhile. */
   readonly publish: () => void;
+  /** Makes sure, at the last moment, that PostgreSQL may be started, and in which role. Throws when it may not. */
+  readonly beforeStart: () => Promise<void>;
+  /** Writes down in memory which files the present configuration asks for. */
+  readonly render: () => void;
 }
 
 const CRASH_BACKOFF = { firstMs: crashBackoffFirstMs, maxMs: crashBackoffMaxMs };
@@ -57,7 +62,7 @@ export async function perform(
     case "none":
       return;
     case "bootstrap":
-      return bootstrap(deps, memory, signal);
+      return makeData(deps, memory, signal);
     case "write_configuration":
       return write(deps, memory);
     case "restore_configuration":
@@ -69,13 +74,18 @@ export async function perform(
     case "stop":
       return during(deps, memory, "stopping", () => stop(deps, memory));
     case "restart":
-      return restart(deps, memory, action.request, signal);
+      await restart(deps, memory, action.request, signal);
+      return;
     case "reload":
       return reload(deps, memory);
     case "serve":
       return serveBeside(deps, memory, action.request, signal);
     case "decline":
-      return deps.store.answer(action.request.id, { ok: false, detail: action.why });
+      return deps.store.answer(action.request.id, {
+        ok: false,
+        detail: action.why,
+        ...(action.notPrimary ? { not_primary: true } : {}),
+      });
     default:
       return assertNever(action, "action");
   }
@@ -124,7 +134,7 @@ function mayBlameFiles(exit: PostgresExit, said: string, count: number): boolean
 }
 
 /** The files are checked and written while initdb works; a start needs both. */
-async function bootstrap(deps: ActDeps, memory: Memory, signal: AbortSignal): Promise<void> {
+export async function makeData(deps: ActDeps, memory: Memory, signal: AbortSignal): Promise<void> {
   const config = must(memory.config, "configuration");
   await during(deps, memory, "initializing new cluster", async () => {
     const made = await Promise.allSettled([
@@ -171,6 +181,13 @@ async function apply(deps: ActDeps, memory: Memory): Promise<void> {
   if (applied.ok && memory.pending.length === 0) await keepCopies(deps, "proven", texts);
 }
 
+/** Puts the part into effect under a running server, now. */
+export async function applyPart(deps: ActDeps, memory: Memory, part: GroupPart): Promise<void> {
+  memory.part = part;
+  deps.render();
+  await apply(deps, memory);
+}
+
 async function reload(deps: ActDeps, memory: Memory): Promise<void> {
   memory.reloadAsked = false;
   await reloadServer(deps.clock, await session(deps, memory));
@@ -186,6 +203,7 @@ async function start(deps: ActDeps, memory: Memory): Promise<void> {
   if (!(await deps.executor.stat(run_dir))) {
     await deps.executor.mkdir(run_dir, { mode: 0o755, ...owner });
   }
+  await deps.beforeStart();
   await forgetServer(memory);
   memory.ending = false;
   const argv = postgresArgv(config.bin_dir, data_dir, `${config_dir}/postgresql.conf`);
@@ -232,12 +250,13 @@ async function checkpoint(deps: ActDeps, memory: Memory): Promise<void> {
   }
 }
 
-async function restart(
+/** Stops and starts; answers why it did not come back. */
+export async function restart(
   deps: ActDeps,
   memory: Memory,
   request: PendingRequest | undefined,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<string | undefined> {
   const config = must(memory.config, "configuration");
   memory.restartReason = undefined;
   const startedMs = deps.clock.monotonicMs();
@@ -247,10 +266,11 @@ async function restart(
     return untilAccepting(deps, memory, signal);
   });
   memory.restartedGeneration = config.generation;
-  if (!request) return;
+  if (!request) return outcome;
   const tookMs = Math.round(deps.clock.monotonicMs() - startedMs);
   const detail = outcome === undefined ? `restarted in ${tookMs} ms` : outcome;
   deps.store.answer(request.id, { ok: outcome === undefined, detail });
+  return outcome;
 }
 
 /** Waits until PostgreSQL accepts connections; answers why it does not. */

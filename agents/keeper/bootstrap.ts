@@ -16,7 +16,8 @@ import type { InstanceConfig, KeeperFile } from "../../src/spec/instance-config.
 export type DataState =
   | { readonly kind: "absent" }
   | { readonly kind: "ready"; readonly systemIdentifier: string; readonly major: number }
-  | { readonly kind: "refused"; readonly reason: string };
+  /** `vanished`: there is nothing where this instance's data was. */
+  | { readonly kind: "refused"; readonly reason: string; readonly vanished?: true };
 
 /** Written into the data directory before it gets its name, and beside it after. */
 interface Marker {
@@ -49,7 +50,8 @@ export async function inspectData(
   const names = await executor.list(data_dir);
   if (names.length === 0) {
     if (expected === undefined) return { kind: "absent" };
-    return refused(`${data_dir} is empty, but this instance had data (system ${expected})`);
+    const reason = `${data_dir} is empty, but this instance had data (system ${expected})`;
+    return { kind: "refused", reason, vanished: true };
   }
   const inside = await readMarker(executor, `${data_dir}/${markerName}`);
   if (!inside) return refused(`${data_dir} holds files that are not of this instance`);

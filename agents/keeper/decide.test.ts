@@ -29,6 +29,7 @@ const healthy: Observed = {
   configuration: { files: "same", refusal: undefined, usable: true, fallback: false },
   pendingRestart: [],
   overridden: [],
+  inRecovery: false,
   certificatesChanged: false,
 };
 const calm: Wanted = {
@@ -37,10 +38,23 @@ const calm: Wanted = {
   appliedGeneration: 4,
   restartedGeneration: 0,
   requests: [],
+  goal: undefined,
   busy: false,
   restartReason: undefined,
   reloadAsked: false,
 };
+const goals: readonly Wanted["goal"][] = [
+  { kind: "stopped", why: "handover" },
+  { kind: "wait", why: "the group" },
+  { kind: "standby", upstream: "b" },
+  {
+    kind: "primary",
+    epoch: 1,
+    timeline: 1,
+    gate: "open",
+    sync: { standbys: [], count: 0, blocked: false },
+  },
+];
 const script = {
   id: "r1",
   generation: 4,
@@ -137,6 +151,17 @@ function checkSafe(observed: Observed, wanted: Wanted, decision: Decision): void
   if (kind === "bootstrap") assertThat(observed.data.kind === "absent" && wanted.fromStore && on);
   if (kind === "start") assertThat(observed.data.kind === "ready" && on);
   if (kind === "start") assertThat(observed.process.kind === "stopped");
+  const { goal } = wanted;
+  if (goal) {
+    const runs = goal.kind === "primary" || goal.kind === "standby";
+    if (kind === "start") assertThat(runs);
+    if (kind === "stop") assertThat(goal.kind === "stopped");
+    if (kind === "serve" && wanted.requests[0]?.payload.kind === "script") {
+      assertThat(observed.inRecovery === false);
+    }
+    assertThat(kind !== "bootstrap");
+    return;
+  }
   if (["stop", "restart"].includes(kind)) assertThat(observed.process.kind === "running");
   if (kind === "restart") assertThat(on && observed.accepting && !wanted.busy);
   if (kind === "stop") assertThat(!on);
@@ -177,7 +202,12 @@ function* situations(): Generator<[Observed, Wanted]> {
                     const fallback = !usable;
                     const configuration = { files, refusal, usable, fallback };
                     const seen = { data, process, accepting, configuration };
-                    const more = { pendingRestart, overridden: [], certificatesChanged };
+                    const more = {
+                      pendingRestart,
+                      overridden: [],
+                      inRecovery: usable,
+                      certificatesChanged,
+                    };
                     yield [{ ...seen, ...more }, wanted];
                   }
 }
@@ -203,5 +233,12 @@ function* wishes(...requests: readonly Wanted["requests"][number][]): Generator<
             reloadAsked,
           };
         }
+  for (const goal of goals) {
+    for (const run of ["running", "stopped"] as const) {
+      for (const pending of [[], ...requests.map((request) => [request])]) {
+        yield { ...calm, config: { ...config, run }, requests: pending, goal };
+      }
+    }
+  }
   yield { ...calm, config: undefined };
 }

@@ -1,5 +1,6 @@
 // What to do next: the first rule whose condition holds. Pure, total, and small enough to enumerate.
 // The rules never start PostgreSQL on data that is not this instance's, and never make data where some was.
+import type { RunGoal } from "../../src/ha/action.ts";
 import type { InstanceConfig } from "../../src/spec/instance-config.ts";
 import type { PendingRequest } from "../../src/store/ha-store.ts";
 
@@ -38,6 +39,8 @@ export interface Observed {
   readonly pendingRestart: readonly string[];
   /** Settings that somebody overrode with ALTER SYSTEM. */
   readonly overridden: readonly string[];
+  /** It runs as a standby; undefined while it does not answer. */
+  readonly inRecovery: boolean | undefined;
   /** Certificate files changed since PostgreSQL read them. */
   readonly certificatesChanged: boolean;
 }
@@ -52,6 +55,8 @@ export interface Wanted {
   /** Generation for which PostgreSQL was restarted last. */
   readonly restartedGeneration: number;
   readonly requests: readonly PendingRequest[];
+  /** What the group wants of this instance; undefined where there is no group. */
+  readonly goal: RunGoal | undefined;
   /** A request is being worked on. */
   readonly busy: boolean;
   /** A restart that was asked for through the REST API. */
@@ -71,7 +76,13 @@ export type Action =
   | { readonly kind: "restart"; readonly request?: PendingRequest }
   | { readonly kind: "reload" }
   | { readonly kind: "serve"; readonly request: PendingRequest }
-  | { readonly kind: "decline"; readonly request: PendingRequest; readonly why: string };
+  | {
+      readonly kind: "decline";
+      readonly request: PendingRequest;
+      readonly why: string;
+      /** Another member would do it. */
+      readonly notPrimary?: true;
+    };
 
 export interface Decision {
   readonly action: Action;
@@ -112,22 +123,32 @@ export const RULES: readonly Rule[] = [
   },
   {
     name: "stopped as wanted",
-    when: (v) => v.config.run === "stopped" && isStopped(v),
+    when: (v) => v.config.run === "stopped" && isStopped(v) && !mayRun(v),
     decide: () => ({ ...rest("stopped, as it should be"), settled: true }),
   },
   {
+    name: "stop for the group",
+    when: (v) => v.goal?.kind === "stopped" && v.process.kind === "running",
+    decide: (v) => act({ kind: "stop" }, `stopping: ${v.goal?.kind === "stopped" && v.goal.why}`),
+  },
+  {
     name: "stop",
-    when: (v) => v.config.run === "stopped" && v.process.kind === "running",
+    when: (v) => !v.goal && v.config.run === "stopped" && v.process.kind === "running",
     decide: () => act({ kind: "stop" }, "stopping: the instance should not run"),
   },
   {
+    name: "not to be started by the group's word",
+    when: (v) => v.goal !== undefined && !mayRun(v) && isStopped(v),
+    decide: (v) => rest(v.goal && "why" in v.goal ? v.goal.why : "waiting for the group"),
+  },
+  {
     name: "no new data without the store",
-    when: (v) => v.config.run === "running" && v.data.kind === "absent" && !v.fromStore,
+    when: (v) => !v.goal && isWanted(v) && v.data.kind === "absent" && !v.fromStore,
     decide: () => rest("waiting for the store before data is made"),
   },
   {
     name: "bootstrap",
-    when: (v) => v.config.run === "running" && v.data.kind === "absent",
+    when: (v) => !v.goal && isWanted(v) && v.data.kind === "absent",
     decide: () => act({ kind: "bootstrap" }, "making the data directory: there is none yet"),
   },
   {
@@ -216,6 +237,16 @@ export const RULES: readonly Rule[] = [
     decide: () => act({ kind: "reload" }, "reloading: asked for through the REST API"),
   },
   {
+    name: "not for a standby",
+    when: (v) => !v.busy && needsPrimary(dueRequest(v)) && isStandby(v),
+    decide: (v) =>
+      withRequest(v, (request) => {
+        const why = "this instance is not the primary of its node";
+        const action = { kind: "decline", request, why, notPrimary: true } as const;
+        return act(action, `declining ${request.id}: ${why}`);
+      }),
+  },
+  {
     name: "requested restart",
     when: (v) => !v.busy && dueRequest(v)?.payload.kind === "restart",
     decide: (v) =>
@@ -252,6 +283,25 @@ export function decide(observed: Observed, wanted: Wanted): Decision {
 
 function isStopped(view: View): boolean {
   return view.process.kind === "stopped";
+}
+
+function isWanted(view: View): boolean {
+  return view.config.run === "running";
+}
+
+/** PostgreSQL may be started as far as the group is concerned. */
+function mayRun({ goal, config, data }: View): boolean {
+  if (data.kind !== "ready") return false;
+  return config.run === "running" && (goal?.kind === "primary" || goal?.kind === "standby");
+}
+
+function isStandby({ goal, inRecovery }: View): boolean {
+  return goal !== undefined && inRecovery === true;
+}
+
+/** Work that writes is for the primary; a reload or a restart is for whoever is asked. */
+function needsPrimary(request: PendingRequest | undefined): boolean {
+  return request !== undefined && !["restart", "reload"].includes(request.payload.kind);
 }
 
 function filesSuspected(view: View): boolean {

@@ -1,4 +1,7 @@
 // One keeper put together: its links to store and fencer, its loop and its REST API around one memory.
+
+import { must } from "../../src/base/assert.ts";
+import type { BootClock } from "../../src/base/boot-clock.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import { messageOf } from "../../src/base/errors.ts";
 import { restartTimeoutMs } from "../../src/base/limits.ts";
@@ -6,27 +9,34 @@ import type { Logger } from "../../src/base/log.ts";
 import type { Rng } from "../../src/base/rng.ts";
 import type { Executor } from "../../src/host/executor.ts";
 import type { InstanceConfig, KeeperFile } from "../../src/spec/instance-config.ts";
+import type { LeaseStore } from "../../src/store/ha-lease.ts";
 import type { HaStore } from "../../src/store/ha-store.ts";
 import { removeLeftovers } from "./bootstrap.ts";
 import { CertificateWatch } from "./certificates.ts";
 import { FencerLink } from "./fencer-link.ts";
+import { Group } from "./ha/group.ts";
 import {
   currentReport,
   isBusy,
   type LoopDeps,
   onPostgresExit,
+  renderer,
   runLoop,
   takeFiles,
 } from "./loop.ts";
 import { emptyMemory, type Memory } from "./memory.ts";
 import { postgresState, roleOf, statusIsFresh } from "./report.ts";
 import { RestApi, type RestOutcome } from "./rest.ts";
+import { performOnGroup } from "./rest-intents.ts";
 import type { RestView } from "./rest-json.ts";
 import type { RestCommand } from "./rest-messages.ts";
 import { StoreLink } from "./store-link.ts";
 import { Wake } from "./wake.ts";
 
 export interface KeeperDeps {
+  readonly boot: BootClock;
+  readonly leases: LeaseStore;
+  readonly nonce: () => string;
   readonly file: KeeperFile;
   readonly store: HaStore;
   readonly executor: Executor;
@@ -46,6 +56,8 @@ export class Keeper {
   readonly #fencer: FencerLink;
   readonly #store: StoreLink;
   readonly #rest: RestApi;
+  #group: Group | undefined;
+  #ended: AbortSignal | undefined;
   #scheduledRestart: { readonly schedule: string; readonly abort: AbortController } | undefined;
 
   constructor(deps: KeeperDeps) {
@@ -59,7 +71,10 @@ export class Keeper {
       clock,
       log: log.component("store"),
       busy: () => isBusy(this.#loop, this.#memory),
-      onChange: wake,
+      onChange: () => {
+        this.#group?.lookNow();
+        wake();
+      },
       outbox,
     });
     this.#fencer = new FencerLink({
@@ -78,6 +93,9 @@ export class Keeper {
       fencer: this.#fencer,
       store: this.#store,
       certificates: new CertificateWatch(deps, file.layout.certificate_dir),
+      group: () => this.#group,
+      beforeStart: async () => this.#group?.beforeStart(),
+      render: renderer(deps, this.#memory),
       publish: () => this.#store.publish(currentReport(this.#loop, this.#memory)),
       onConfig: (config) => this.#followConfig(config),
     };
@@ -85,12 +103,14 @@ export class Keeper {
       log: log.component("rest"),
       view: () => this.#view(),
       nowMs: () => clock.nowMs(),
+      peer: async (request, body) => this.#group?.answer(request, body),
       command: (command) => this.#command(command),
     });
   }
 
   /** Runs until the signal aborts; then lets go of everything. */
   async run(signal: AbortSignal): Promise<void> {
+    this.#ended = signal;
     const links = [
       this.#store.run(signal),
       this.#fencer.run(signal),
@@ -116,11 +136,31 @@ export class Keeper {
     if (!bytes || this.#memory.config) return;
     const config: InstanceConfig = JSON.parse(new TextDecoder().decode(bytes));
     this.#memory.config = config;
+    await this.#joinGroup(config);
     takeFiles(this.#deps, this.#memory, config);
     await this.#rest.follow(config);
   }
 
+  /** A node that ever was a group stays one. */
+  async #joinGroup({ ha }: InstanceConfig): Promise<void> {
+    if (!ha) return;
+    if (this.#group) {
+      this.#group.follow(ha);
+      return;
+    }
+    const { log } = this.#deps;
+    const group = await Group.open(
+      { ...this.#deps, ...this.#loop, log: log.component("ha") },
+      this.#memory,
+      ha,
+    );
+    this.#group = group;
+    const signal = must(this.#ended, "signal of a running keeper");
+    group.run(signal).catch((error) => log.fatal("the group failed", { error: messageOf(error) }));
+  }
+
   async #followConfig(config: InstanceConfig): Promise<void> {
+    await this.#joinGroup(config);
     await this.#rest.follow(config);
     const text = JSON.stringify(config);
     await this.#deps.executor.put(this.#copy, text, { mode: 0o600 });
@@ -148,6 +188,7 @@ export class Keeper {
       cycleAgeMs: nowMs - memory.cycleAtMs,
       scheduledRestart: this.#scheduledRestart && { schedule: this.#scheduledRestart.schedule },
       appliedGeneration: memory.appliedGeneration,
+      ...(this.#group ? { group: this.#group.restView() } : {}),
     };
   }
 
@@ -169,7 +210,16 @@ export class Keeper {
         this.#scheduledRestart = undefined;
         return undefined;
       default:
-        return { status: 503, body: "the instance is alone" };
+        return performOnGroup(
+          {
+            clock: this.#deps.clock,
+            store: this.#deps.leases,
+            newId: this.#deps.nonce,
+            group: () => this.#group?.restView(),
+            signal: must(this.#ended, "signal of a running keeper"),
+          },
+          command,
+        );
     }
   }
 

@@ -14,14 +14,18 @@ import { backoffMs } from "../../src/base/retry.ts";
 import type { Rng } from "../../src/base/rng.ts";
 import type { InstanceConfig } from "../../src/spec/instance-config.ts";
 import { type ActDeps, perform, rememberExit } from "./act.ts";
-import { renderConfiguration } from "./configuration-files.ts";
-import { type Decision, decide, type Wanted } from "./decide.ts";
+import { type ConfigurationTexts, renderConfiguration } from "./configuration-files.ts";
+import { type Decision, decide, type Observed, type Wanted } from "./decide.ts";
+import type { Group } from "./ha/group.ts";
+import { configOfPart, roleOfPart } from "./ha/replication-role.ts";
 import type { Memory } from "./memory.ts";
-import { observe } from "./observe.ts";
+import { observe, summarise } from "./observe.ts";
 import { buildReport } from "./report.ts";
 import type { Wake } from "./wake.ts";
 
 export interface LoopDeps extends ActDeps {
+  /** The group that this instance is a member of; undefined while the node has one instance. */
+  readonly group: () => Group | undefined;
   readonly rng: Rng;
   readonly alarm: Wake;
   readonly startedAtMs: number;
@@ -64,6 +68,7 @@ export function wantedOf(deps: Pick<LoopDeps, "store">, memory: Memory): Wanted 
     appliedGeneration: memory.appliedGeneration,
     restartedGeneration: memory.restartedGeneration,
     requests: deps.store.requests,
+    goal: memory.goal,
     busy: memory.lane !== undefined,
     restartReason: memory.restartReason,
     reloadAsked: memory.reloadAsked,
@@ -76,6 +81,12 @@ export function onPostgresExit(
   memory: Memory,
 ): (exit: Parameters<typeof rememberExit>[2]) => void {
   return (exit) => {
+    memory.remaining = exit.remaining;
+    const expected = memory.ending;
+    if (!expected) {
+      const noted = deps.group()?.noteCrash();
+      noted?.catch((error) => deps.log.error("not noted", { error: messageOf(error) }));
+    }
     rememberExit(deps, memory, exit)
       .catch((error) => deps.log.error("log could not be read", { error: messageOf(error) }))
       .finally(() => {
@@ -88,7 +99,9 @@ export function onPostgresExit(
 
 async function cycle(deps: LoopDeps, memory: Memory, signal: AbortSignal): Promise<void> {
   await takeConfiguration(deps, memory);
-  const observed = await observe(deps, memory);
+  const seen = await observe(deps, memory);
+  const observed = await withGroup(deps, memory, seen, signal);
+  if (!observed) return;
   const decision = decide(observed, wantedOf(deps, memory));
   note(deps, memory, decision);
   if (memory.failure && deps.clock.monotonicMs() < memory.failure.retryAtMs) return;
@@ -99,6 +112,43 @@ async function cycle(deps: LoopDeps, memory: Memory, signal: AbortSignal): Promi
   } else if (decision.settled) {
     memory.failure = undefined;
   }
+}
+
+/**
+ * The group decides first; the rules of one instance act within its goal. Answers what they are to act on, or nothing
+ * when the group did something that changes it.
+ */
+async function withGroup(
+  deps: LoopDeps,
+  memory: Memory,
+  seen: Observed,
+  signal: AbortSignal,
+): Promise<Observed | undefined> {
+  const group = deps.group();
+  if (!group) return seen;
+  group.leave(memory.config?.run === "stopped");
+  const acted = await group.cycle(signal);
+  memory.goal = group.goal;
+  deps.render();
+  if (acted) deps.alarm.wake();
+  return acted ? undefined : summarise(deps.clock, memory);
+}
+
+/** Renders the files again when the configuration or the part in the group changed. */
+export function renderer(deps: Pick<LoopDeps, "file" | "systemUsers">, memory: Memory): () => void {
+  let rendered = "";
+  return () => {
+    const { config, part, systemIdentifier } = memory;
+    if (!config) return;
+    const key = `${config.generation} ${systemIdentifier} ${JSON.stringify(part, plainBigint)}`;
+    if (key === rendered) return;
+    rendered = key;
+    takeFiles(deps, memory, config);
+  };
+}
+
+function plainBigint(_key: string, value: unknown): unknown {
+  return typeof value === "bigint" ? value.toString() : value;
 }
 
 /** A newer configuration replaces the one in memory; an older one never does. */
@@ -129,22 +179,34 @@ export function takeFiles(
 ): void {
   memory.wanted = undefined;
   try {
-    memory.wanted = renderConfiguration(config, deps.file.layout, deps.systemUsers);
+    memory.wanted = renderWanted(deps, memory, config);
   } catch (error) {
     if (!(error instanceof AppError) || error.kind !== "terminal") throw error;
     memory.refusal = { generation: config.generation, error: error.message };
   }
 }
 
+function renderWanted(
+  { file: { layout }, systemUsers }: Pick<LoopDeps, "file" | "systemUsers">,
+  { part, systemIdentifier = "" }: Memory,
+  config: InstanceConfig,
+): ConfigurationTexts {
+  if (!part) return renderConfiguration(config, layout, systemUsers);
+  const role = roleOfPart(part, { config, layout, systemIdentifier });
+  return renderConfiguration(configOfPart(part, config), layout, systemUsers, role);
+}
+
 /** One log line for every change of mind. */
 function note(deps: LoopDeps, memory: Memory, decision: Decision): void {
   const { config, crash, readyAtMs } = memory;
-  if (decision.sentence !== memory.decision) {
+  const group = deps.group()?.decision?.sentence;
+  const sentence = group === undefined ? decision.sentence : `${group}; ${decision.sentence}`;
+  if (sentence !== memory.decision) {
     deps.log.info(decision.sentence, {
       action: decision.action.kind,
       generation: config?.generation ?? 0,
     });
-    memory.decision = decision.sentence;
+    memory.decision = sentence;
     deps.publish();
   }
   memory.error = decision.error;
@@ -165,6 +227,7 @@ function fail(deps: LoopDeps, memory: Memory, error: unknown): void {
 
 function pauseMs(deps: LoopDeps, memory: Memory): number {
   if (memory.process === "running" && !memory.accepting) return keeperStartingPollMs;
+  if (memory.hot) return keeperBusyPollMs;
   return isBusy(deps, memory) ? keeperBusyPollMs : keeperProbeIntervalMs;
 }
 

@@ -2,6 +2,7 @@
 // not its child and keeps running.
 
 import { dirname, join } from "node:path";
+import { systemBootClock } from "../../src/base/boot-clock.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { ClusterClock } from "../../src/base/cluster-clock.ts";
 import { AppError, messageOf } from "../../src/base/errors.ts";
@@ -12,6 +13,7 @@ import { Secret } from "../../src/base/secret.ts";
 import { accountName, ownUid } from "../../src/host/account.ts";
 import { LocalExecutor } from "../../src/host/local.ts";
 import type { KeeperFile } from "../../src/spec/instance-config.ts";
+import { createLeaseStore } from "../../src/store/ha-lease.ts";
 import { createHaStore } from "../../src/store/ha-store.ts";
 import { createRqlite } from "../../src/store/rqlite.ts";
 import { openKernel } from "../fencer/kernel.ts";
@@ -61,6 +63,12 @@ function buildKeeper(file: KeeperFile, password: Secret, log: Logger): Keeper {
   });
   return new Keeper({
     file,
+    boot: systemBootClock(),
+    leases: createLeaseStore(
+      { rqlite, clock: systemClock },
+      { databaseId: file.database_id, nodeName: file.node_name },
+    ),
+    nonce: () => Buffer.from(systemRng.bytes(16)).toString("hex"),
     store: createHaStore(rqlite, file.instance_id, relay),
     relay,
     executor: new LocalExecutor(file.host_id, systemClock),

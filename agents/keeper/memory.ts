@@ -1,14 +1,21 @@
 // What a keeper knows between two cycles. Everything in it can be seen again after a restart of the keeper.
+import type { RunGoal } from "../../src/ha/action.ts";
 import type { ServerStatus } from "../../src/postgres/sql/status.ts";
 import type { InstanceConfig } from "../../src/spec/instance-config.ts";
 import type { DataState } from "./bootstrap.ts";
 import type { CertificateFacts } from "./certificates.ts";
 import type { ConfigurationOnDisk, PendingSetting } from "./configuration.ts";
 import type { ConfigurationTexts } from "./configuration-files.ts";
+import type { GroupPart } from "./ha/replication-role.ts";
 import type { SqlSession } from "./sql.ts";
 
 /** What the keeper does to PostgreSQL at this moment, in the words of Patroni's API. */
-export type Doing = "initializing new cluster" | "starting" | "restarting" | "stopping";
+export type Doing =
+  | "initializing new cluster"
+  | "creating replica"
+  | "starting"
+  | "restarting"
+  | "stopping";
 
 export interface Crash {
   readonly text: string;
@@ -39,6 +46,9 @@ export interface Memory {
   /** Of the data that this instance has or had, also when the data cannot be seen; reported for ever. */
   systemIdentifier: string | undefined;
   process: "unknown" | "running" | "stopping" | "stopped";
+  postmasterPid: number | undefined;
+  /** Processes that were left when the last postmaster ended; 0 = none, as seen by the fencer. */
+  remaining: number;
   session: SqlSession | undefined;
   /** As the running server has it. */
   serverPort: number | undefined;
@@ -66,6 +76,14 @@ export interface Memory {
   reloadAsked: boolean;
   /** The request that is worked on. */
   lane: { readonly requestId: string; readonly abort: AbortController } | undefined;
+  /** What the group wants; undefined where the node has one instance. */
+  goal: RunGoal | undefined;
+  /** The instance's part in the group, as the configuration has to show it. */
+  part: GroupPart | undefined;
+  /** Something of the group is under way: look at PostgreSQL in every cycle. */
+  hot: boolean;
+  /** A checkpoint runs that was ordered after a promotion. */
+  checkpointing: boolean;
   decision: string;
   error: string | undefined;
   /** Monotonic time of the last finished cycle. */
@@ -86,6 +104,8 @@ export function emptyMemory(): Memory {
     data: undefined,
     systemIdentifier: undefined,
     process: "unknown",
+    postmasterPid: undefined,
+    remaining: 0,
     session: undefined,
     serverPort: undefined,
     status: undefined,
@@ -105,6 +125,10 @@ export function emptyMemory(): Memory {
     restartReason: undefined,
     reloadAsked: false,
     lane: undefined,
+    goal: undefined,
+    part: undefined,
+    hot: false,
+    checkpointing: false,
     decision: "starting",
     error: undefined,
     cycleAtMs: 0,

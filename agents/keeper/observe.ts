@@ -1,8 +1,12 @@
 // Looks at the instance: its process, its data, its files and what its PostgreSQL answers. Changes nothing but the
 // keeper's memory.
 import type { Clock } from "../../src/base/clock.ts";
-import { messageOf } from "../../src/base/errors.ts";
-import { keeperFileCheckIntervalMs, keeperProbeIntervalMs } from "../../src/base/limits.ts";
+import { AppError, messageOf } from "../../src/base/errors.ts";
+import {
+  fencerSilentMs,
+  keeperFileCheckIntervalMs,
+  keeperProbeIntervalMs,
+} from "../../src/base/limits.ts";
 import type { Logger } from "../../src/base/log.ts";
 import type { Executor } from "../../src/host/executor.ts";
 import { parseServerStatus, selectStatus } from "../../src/postgres/sql/status.ts";
@@ -117,10 +121,26 @@ async function observeProcess(deps: ObserveDeps, memory: Memory): Promise<void> 
     return;
   }
   try {
-    memory.process = (await client.status()).postgres.state;
+    const { postgres, last_exit } = await answeredInTime(deps, client.status());
+    memory.process = postgres.state;
+    memory.postmasterPid = postgres.state === "stopped" ? undefined : postgres.pid;
+    memory.remaining = last_exit?.remaining ?? 0;
   } catch (error) {
     deps.log.debug("fencer gave no status", { error: messageOf(error) });
     memory.process = "unknown";
+  }
+}
+
+/** A fencer that is stopped must not stop the keeper. */
+async function answeredInTime<T>({ clock }: ObserveDeps, answer: Promise<T>): Promise<T> {
+  const over = new AbortController();
+  const silent = clock.sleep(fencerSilentMs, over.signal).then((): never => {
+    throw new AppError("retryable", `the fencer said nothing for ${fencerSilentMs} ms`);
+  });
+  try {
+    return await Promise.race([answer, silent]);
+  } finally {
+    over.abort();
   }
 }
 
@@ -159,7 +179,8 @@ export async function settle(deps: ObserveDeps, memory: Memory): Promise<void> {
   await refreshSettings(deps, memory);
 }
 
-function summarise(clock: Clock, memory: Memory): Observed {
+/** What the rules of one instance decide from. */
+export function summarise(clock: Clock, memory: Memory): Observed {
   return {
     data: summariseData(memory),
     process: summariseProcess(clock, memory),
@@ -167,6 +188,7 @@ function summarise(clock: Clock, memory: Memory): Observed {
     configuration: summariseConfiguration(memory),
     pendingRestart: memory.pending.map((setting) => setting.name),
     overridden: memory.overridden,
+    inRecovery: memory.accepting ? memory.status?.inRecovery : undefined,
     certificatesChanged: certificatesChanged(memory),
   };
 }

@@ -5,6 +5,7 @@ import type { Logger } from "../../src/base/log.ts";
 import { systemAddressesOf } from "../../src/postgres/hba.ts";
 import type { InstanceConfig } from "../../src/spec/instance-config.ts";
 import { AddressList } from "./address-list.ts";
+import type { PeerAnswer } from "./ha/peers.ts";
 import { answerRest } from "./rest-answers.ts";
 import type { RestView } from "./rest-json.ts";
 import type { RestCommand } from "./rest-messages.ts";
@@ -13,6 +14,8 @@ export interface RestDeps {
   readonly log: Logger;
   readonly view: () => RestView;
   readonly nowMs: () => number;
+  /** Answers what members of the group ask each other; undefined for everything else. */
+  readonly peer: (request: Request, body: string) => Promise<PeerAnswer | undefined>;
   /** Carries a command out. What came of it, where that is not what the answer says already. */
   readonly command: (command: RestCommand) => Promise<RestOutcome | undefined>;
 }
@@ -84,8 +87,10 @@ export class RestApi {
   }
 
   async #answer(request: Request, address: string | undefined): Promise<Response> {
-    const { view, nowMs, command } = this.#deps;
+    const { view, nowMs, command, peer } = this.#deps;
     const body = request.body === null ? undefined : await request.text();
+    const toPeer = await peer(request, body ?? "");
+    if (toPeer) return new Response(toPeer.body, toPeer);
     const trusted = address !== undefined && this.#trusted.has(address);
     const { method, url } = request;
     const answer = answerRest({ method, url, body, trusted }, view(), nowMs());

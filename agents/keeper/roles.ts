@@ -45,7 +45,11 @@ export async function ensureRoles(
   return done.length === 0 ? "all roles are as they should be" : done.join("; ");
 }
 
-async function ensureBuiltIns(session: SqlSession, major: number): Promise<readonly string[]> {
+/** The roles that every database has, the one that standbys replicate with among them. Answers what was done. */
+export async function ensureBuiltIns(
+  session: SqlSession,
+  major: number,
+): Promise<readonly string[]> {
   const existing = (await session.query(selectBuiltInRoles)).map((row) => String(row.name));
   const statements = builtInRoleStatements(existing, major);
   for (const sql of statements) await session.query(sql);

@@ -385,3 +385,36 @@ export const historyFileBytesMax = 1024 * 1024;
 export const diskProbeTimeoutMs = 5_000;
 /** A fencer that said nothing to its service manager for this long is replaced; well below the guard of a lease. */
 export const fencerWatchdogMs = 1_000;
+/** How often a keeper of a group asks its PostgreSQL for a new connection. */
+export const freshProbeIntervalMs = 1_000;
+/** How long a new connection may take to get a first answer. */
+export const freshProbeTimeoutMs = 2_000;
+/** How often a keeper of a group asks its PostgreSQL where it stands while nothing happens. */
+export const groupProbeIntervalMs = 500;
+/** How often the volume of the data is looked at. */
+export const diskCheckIntervalMs = 5_000;
+/** With less room than this PostgreSQL is about to stop for want of it: two segments of its log. */
+export const diskFullBytes = 32 * 1024 * 1024;
+/** A small write that takes longer than this hangs. */
+export const diskStallMs = 5_000;
+/** A fencer that says nothing for this long is not counted on. */
+export const fencerSilentMs = 1_000;
+/** How old a signed message between members may be, by two wall clocks. */
+export const peerMessageAgeMsMax = 300_000;
+/** Most messages that are remembered against repetition. */
+export const peerNoncesMax = 10_000;
+/** A member that was asked where it stands. */
+export const peerTimeoutMs = 1_000;
+/** A member that was asked whether a primary may go on without the store. */
+export const failsafeTimeoutMs = 1_500;
+/** How often a member of a group says of itself that it is there, at most. */
+export const memberBeatMs = 2_000;
+/** How often the slots of the members are looked after while nothing changes. */
+export const slotCheckIntervalMs = 10_000;
+/** How long failed promotions and crashes of an instance count. */
+export const attemptsCountMs = 600_000;
+/** First and longest pause before data that could not be joined again is tried anew. */
+export const rejoinPauseMs = 300;
+export const rejoinPauseMaxMs = 60_000;
+/** A promotion that replays nothing for this long is given up. */
+export const promoteStallMs = 25_000;

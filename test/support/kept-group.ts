@@ -38,6 +38,7 @@ export class KeptGroup {
   readonly instances: readonly KeptInstance[];
   readonly #options: GroupOptions;
   settings: HaSettings;
+  #intents = 0;
 
   private constructor(rqlited: TestRqlited, instances: readonly KeptInstance[], o: GroupOptions) {
     this.rqlited = rqlited;
@@ -127,13 +128,77 @@ export class KeptGroup {
   /** The others, all streaming from the primary. */
   async standbys(primary: KeptInstance, count = this.instances.length - 1): Promise<void> {
     await until("streaming standbys", async () => {
-      const sql = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+      const sql = `SELECT count(*) FROM pg_stat_replication
+                    WHERE state = 'streaming' AND application_name ~ '^pgherd_[0-9a-f]+$'`;
       const streaming = await primary.query(sql).catch(() => "0");
       return Number(streaming) >= count ? true : undefined;
     });
   }
 
+  /** Records an intent as the API does; answers its id. */
+  async ask(kind: string, payload: Readonly<Record<string, unknown>>): Promise<string> {
+    this.#intents += 1;
+    const id = `intent-${this.#intents}`;
+    await this.#write(
+      `INSERT INTO ha_intents (id, database_id, node_name, kind, payload, state, created_at_ms)
+       VALUES (?, 'shop', 'n1', ?, ?, 'pending', ?)`,
+      id,
+      kind,
+      JSON.stringify(payload),
+      this.#intents,
+    );
+    return id;
+  }
+
+  /** States of all intents, oldest first, once none is open. */
+  async settledIntents(): Promise<readonly string[]> {
+    return until("intents to settle", async () => {
+      const rows = await this.read("SELECT state FROM ha_intents ORDER BY created_at_ms");
+      const states = rows.map(([state]) => String(state));
+      return states.some((state) => ["pending", "running"].includes(state)) ? undefined : states;
+    });
+  }
+
+  /** The lease's row by column. */
+  async lease(): Promise<{ readonly epoch: number; readonly holder: string | null }> {
+    const [row = []] = await this.read("SELECT epoch, holder FROM ha_leases");
+    return { epoch: Number(row[0]), holder: typeof row[1] === "string" ? row[1] : null };
+  }
+
+  async read(sql: string): Promise<readonly (readonly unknown[])[]> {
+    return (await this.rqlited.client().request([{ sql, params: [] }]))[0]?.rows ?? [];
+  }
+
+  /** Everything of the host dies at once: keeper, fencer, PostgreSQL. */
+  async loseHost(instance: KeptInstance): Promise<void> {
+    instance.keeper?.kill("SIGKILL");
+    instance.fencer?.kill("SIGKILL");
+    await instance.killPostgres();
+  }
+
+  returnHost(instance: KeptInstance): void {
+    instance.startFencer();
+    instance.startKeeper();
+  }
+
+  async #write(sql: string, ...params: readonly (string | number)[]): Promise<void> {
+    const bump = { sql: "UPDATE changes SET version = version + 1", params: [] };
+    await this.rqlited.client().request([{ sql, params }, bump], { transaction: true });
+  }
+
+  /** Waits until every instance answers the same. */
+  async everywhere(sql: string, answer: string): Promise<void> {
+    for (const instance of this.instances) {
+      await until(`${answer} on ${instance.id}`, async () => {
+        const got = await instance.query(sql).catch(() => undefined);
+        return got === answer ? true : undefined;
+      });
+    }
+  }
+
   async close(): Promise<void> {
+    const path = process.env.PGHERD_TEST_LOGS;
+    if (path) writeFileSync(path, this.logs());
     await Promise.all(this.instances.map((instance) => instance.leave()));
     await this.rqlited.dispose();
   }

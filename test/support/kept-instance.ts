@@ -135,6 +135,11 @@ export class KeptInstance {
     await this.keeper?.exited;
   }
 
+  /** Every process of PostgreSQL dies, without the fencer. */
+  async killPostgres(): Promise<void> {
+    await this.#spawn("fencer", "--kill").exited;
+  }
+
   /** A configuration of the next generation; `parameters` on top of a small server's. */
   config(change: Partial<InstanceConfig> = {}): InstanceConfig {
     this.#generation += 1;

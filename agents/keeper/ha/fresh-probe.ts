@@ -1,0 +1,99 @@
+// Asks for a new connection, again and again: an existing session goes on working under a postmaster that is stopped
+// (SIGSTOP) or cannot fork, so only a new one proves that PostgreSQL serves.
+import { connect } from "node:net";
+import type { BootClock } from "../../../src/base/boot-clock.ts";
+import type { Clock } from "../../../src/base/clock.ts";
+import { freshProbeIntervalMs, freshProbeTimeoutMs } from "../../../src/base/limits.ts";
+import { readProcess } from "../../../src/host/process.ts";
+import { superuserName } from "../../../src/postgres/hba.ts";
+
+/** answers: of whatever content, the postmaster forked. silent: nothing came. refused: nobody listens. */
+export type ProbeOutcome = "answers" | "silent" | "refused";
+
+/** The startup packet of protocol 3.0 (manual 55.7, StartupMessage). */
+function startupPacket(): Buffer {
+  const pairs = ["user", superuserName, "database", "postgres", "application_name", "pgherd probe"];
+  const body = Buffer.from(`${pairs.map((text) => `${text}\0`).join("")}\0`, "latin1");
+  const head = Buffer.alloc(8);
+  head.writeUInt32BE(head.length + body.length, 0);
+  head.writeUInt32BE(196_608, 4);
+  return Buffer.concat([head, body]);
+}
+
+/** One attempt over the unix socket. Any first byte is an answer: "too many clients" is one, too. */
+export function probeOnce(socketPath: string, clock: Clock): Promise<ProbeOutcome> {
+  return new Promise((resolve) => {
+    const over = new AbortController();
+    const socket = connect({ path: socketPath });
+    const settle = (outcome: ProbeOutcome) => {
+      over.abort();
+      socket.destroy();
+      resolve(outcome);
+    };
+    socket.once("error", () => settle("refused"));
+    socket.once("close", () => settle("refused"));
+    socket.once("connect", () => socket.write(startupPacket()));
+    socket.once("data", () => settle("answers"));
+    clock.sleep(freshProbeTimeoutMs, over.signal).then(
+      () => settle("silent"),
+      () => undefined,
+    );
+  });
+}
+
+export interface FreshProbeDeps {
+  readonly clock: Clock;
+  readonly boot: BootClock;
+  /** undefined while PostgreSQL should not be asked. */
+  readonly socketPath: () => string | undefined;
+  readonly postmasterPid: () => number | undefined;
+  readonly onChange: () => void;
+}
+
+export class FreshProbe {
+  readonly #deps: FreshProbeDeps;
+  #failures = 0;
+  #failingSinceMs: number | undefined;
+
+  constructor(deps: FreshProbeDeps) {
+    this.#deps = deps;
+  }
+
+  /** Boot clock: since when no new connection got an answer, once that is believed. */
+  get hungSinceMs(): number | undefined {
+    return this.#failures >= FAILURES_BELIEVED ? this.#failingSinceMs : undefined;
+  }
+
+  /** PostgreSQL was started: what was believed of the one before is void. */
+  reset(): void {
+    this.#failures = 0;
+    this.#failingSinceMs = undefined;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, boot, socketPath, onChange } = this.#deps;
+    while (!signal.aborted) {
+      const path = socketPath();
+      const startedMs = boot.bootMs();
+      const outcome = path === undefined ? undefined : await this.#attempt(path);
+      if (outcome === undefined || outcome === "answers") {
+        this.reset();
+      } else {
+        this.#failures += 1;
+        this.#failingSinceMs ??= startedMs;
+        if (this.#failures === FAILURES_BELIEVED) onChange();
+      }
+      await clock.sleep(freshProbeIntervalMs, signal).catch(() => undefined);
+    }
+  }
+
+  /** A postmaster that is stopped need not be asked: the kernel says so. */
+  async #attempt(path: string): Promise<ProbeOutcome> {
+    const pid = this.#deps.postmasterPid();
+    if (pid !== undefined && readProcess(pid)?.state === "T") return "silent";
+    return probeOnce(path, this.#deps.clock);
+  }
+}
+
+/** So many attempts in a row; one can be bad luck on a loaded host. */
+const FAILURES_BELIEVED = 3;

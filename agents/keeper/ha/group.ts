@@ -1,0 +1,501 @@
+import { AppError, messageOf } from "../../../src/base/errors.ts";
+import { memberBeatMs } from "../../../src/base/limits.ts";
+import type { Decision, HaAction, RunGoal } from "../../../src/ha/action.ts";
+import { decide } from "../../../src/ha/decide.ts";
+import { unfitness } from "../../../src/ha/election.ts";
+import { promisedUntilMs } from "../../../src/ha/lease.ts";
+import type { LocalView } from "../../../src/ha/observed.ts";
+import { isAsynchronous } from "../../../src/ha/quorum.ts";
+import type { HaSettings } from "../../../src/ha/settings.ts";
+import { situationOf } from "../../../src/ha/situation.ts";
+import type { FailsafeQuestion, GroupView, MemberStatus } from "../../../src/ha/state.ts";
+import { formatLsn } from "../../../src/postgres/lsn.ts";
+import type { InstanceHa } from "../../../src/spec/instance-config.ts";
+import type { Memory } from "../memory.ts";
+import { session } from "../observe.ts";
+import type { RestGroup } from "../rest-group.ts";
+import { ensureBuiltIns } from "../roles.ts";
+import type { SqlSession } from "../sql.ts";
+import type { StandbyMechanics } from "../standby/mechanics.ts";
+import { createStandbyMechanics } from "../standby/standby.ts";
+import { Wake } from "../wake.ts";
+import { DiskWatch } from "./disk-watch.ts";
+import { FencerArm } from "./fencer-arm.ts";
+import { FreshProbe } from "./fresh-probe.ts";
+import { HaFile } from "./ha-file.ts";
+import { LeaseWatch } from "./lease-watch.ts";
+import { LongWork } from "./long-work.ts";
+import { memberStatusOf } from "./member-status.ts";
+import type { GroupDeps, GroupParts } from "./parts.ts";
+import { PeerSeal } from "./peer-seal.ts";
+import { type FailsafeAnswer, type PeerAnswer, Peers } from "./peers.ts";
+import { createPerformer } from "./performer.ts";
+import { Renewer } from "./renewer.ts";
+import { partOf } from "./replication-role.ts";
+import { Sensor } from "./sensor.ts";
+import { Slots } from "./slots.ts";
+
+const HANDOVERS = { switchover: true, failover: true };
+
+export class Group implements GroupParts {
+  readonly #deps: GroupDeps;
+  readonly #memory: Memory;
+  readonly #file: HaFile;
+  readonly #mechanics: StandbyMechanics;
+  readonly arm: FencerArm;
+  readonly watch: LeaseWatch;
+  readonly renewer: Renewer;
+  readonly sensor: Sensor;
+  readonly work: LongWork;
+  readonly peers: Peers;
+  readonly slots: Slots;
+  readonly probe: FreshProbe;
+  readonly #disk: DiskWatch;
+  readonly #watchAlarm: Wake;
+  readonly #beatAlarm: Wake;
+  readonly #perform: (action: HaAction, signal: AbortSignal) => Promise<void>;
+  #ha: InstanceHa;
+  #decision: Decision | undefined;
+  #local: LocalView | undefined;
+  #beat = 0;
+  #heldEpoch = 0;
+  #leavingSinceMs: number | null = null;
+  #told = "";
+  #failed:
+    | { readonly kind: string; readonly count: number; readonly retryAtMs: number }
+    | undefined;
+  #tending = false;
+  #rolesMade = false;
+  /** The present data streams: what it replaced is gone. */
+  #confirmed = false;
+
+  private constructor(deps: GroupDeps, memory: Memory, ha: InstanceHa, file: HaFile) {
+    const { clock, boot, log } = deps;
+    this.#deps = deps;
+    this.#memory = memory;
+    this.#ha = ha;
+    this.#file = file;
+    const self = deps.file.instance_id;
+    const onChange = () => deps.wake();
+    const settings = () => this.#ha.settings;
+    const members = () => this.#ha.members;
+    this.#watchAlarm = new Wake(clock);
+    this.#beatAlarm = new Wake(clock);
+    this.arm = new FencerArm({ clock, boot, log, fencer: deps.fencer });
+    this.watch = new LeaseWatch(
+      {
+        clock,
+        boot,
+        log: log.component("lease"),
+        store: deps.leases,
+        self,
+        settings,
+        pauseMs: () => this.#watchPauseMs(),
+        alarm: this.#watchAlarm,
+        onChange,
+        onNewest: (newest) => void this.#file.save({ newest }),
+      },
+      file.newest,
+    );
+    this.renewer = new Renewer({
+      clock,
+      boot,
+      log: log.component("lease"),
+      store: deps.leases,
+      self,
+      incarnation: deps.incarnation,
+      nonce: deps.nonce,
+      settings,
+      optime: () => this.#optime(),
+      arm: (epoch, deadlineMs) => this.arm.arm(epoch, deadlineMs),
+      onChange: () => this.#onLease(),
+      onRow: (row, askedAtMs) => this.watch.show(row, askedAtMs),
+      alarm: new Wake(clock),
+    });
+    this.#mechanics = createStandbyMechanics({
+      ...deps,
+      log: log.component("standby"),
+      server: () => ({
+        binDir: memory.config?.bin_dir ?? "",
+        major: memory.config?.postgres_major ?? 0,
+      }),
+    });
+    const mechanics = this.#mechanics;
+    this.probe = new FreshProbe({
+      clock,
+      boot,
+      socketPath: () => this.#socketPath(),
+      postmasterPid: () => memory.postmasterPid,
+      onChange,
+    });
+    const { base_dir } = deps.file.layout;
+    this.#disk = new DiskWatch({ clock, log, directory: base_dir, onChange });
+    this.sensor = new Sensor({
+      ...deps,
+      mechanics,
+      probe: this.probe,
+      disk: this.#disk,
+      members,
+      self,
+    });
+    this.work = new LongWork({ boot, log: log.component("work"), onChange });
+    this.peers = new Peers({
+      clock,
+      log: log.component("peers"),
+      seal: new PeerSeal(deps.file.layout.certificate_dir, clock),
+      self,
+      members,
+      nonce: deps.nonce,
+      onWake: (told) => this.#onWake(told),
+      onFailsafe: (question) => this.#onFailsafe(question),
+      status: () => this.status(),
+    });
+    this.slots = new Slots({ ...deps, mechanics, members, self });
+    this.#perform = createPerformer({
+      deps,
+      memory,
+      group: this,
+      mechanics,
+      file,
+      ha: () => this.#ha,
+    });
+  }
+
+  static async open(deps: GroupDeps, memory: Memory, ha: InstanceHa): Promise<Group> {
+    const { executor, boot, file } = deps;
+    return new Group(deps, memory, ha, await HaFile.open({ executor, boot, file }));
+  }
+
+  /** The level that the rules of one instance work towards. While long work is under way they keep still. */
+  get goal(): RunGoal {
+    if (this.work.doing) return { kind: "wait", why: `${this.work.doing.kind} is under way` };
+    return this.#decision?.goal ?? { kind: "wait", why: "the group has not been looked at yet" };
+  }
+
+  get decision(): Decision | undefined {
+    return this.#decision;
+  }
+
+  get settings(): HaSettings {
+    return this.#ha.settings;
+  }
+
+  /** Whether things are under way, so that the loop should come round at once. */
+  get hot(): boolean {
+    const state = this.#decision?.state;
+    if (state === "promoting" || state === "candidate" || state === "draining") return true;
+    if (this.watch.intents.some(({ payload }) => payload.kind in HANDOVERS)) return true;
+    const lease = this.watch.sight?.row;
+    return lease?.phase === "draining" || lease?.phase === "released";
+  }
+
+  /** Everything that must not wait for the loop; until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    await this.arm.adopt();
+    await Promise.all([
+      this.watch.run(signal),
+      this.renewer.run(signal),
+      this.probe.run(signal),
+      this.#disk.run(signal),
+      this.#beatForever(signal),
+    ]);
+    await this.work.cancel();
+  }
+
+  follow(ha: InstanceHa): void {
+    this.#ha = ha;
+  }
+
+  /** The instance should end in order; false = it should no longer. */
+  leave(leaving: boolean): void {
+    if (leaving) this.#leavingSinceMs ??= this.#deps.boot.bootMs();
+    else this.#leavingSinceMs = null;
+  }
+
+  /** Something in the store changed. */
+  lookNow(): void {
+    this.#watchAlarm.wake();
+  }
+
+  /** PostgreSQL ended by itself. */
+  async noteCrash(): Promise<void> {
+    const { attempts } = this.#file;
+    const nowMs = this.#deps.boot.bootMs();
+    const crashesAtMs = [...attempts.crashesAtMs.filter((at) => nowMs - at < 600_000), nowMs];
+    await this.#file.save({ attempts: { ...attempts, crashesAtMs } });
+  }
+
+  /**
+   * At the last moment before a start: a primary needs the lease that the goal names, and a fencer that knows its
+   * deadline; everything else starts as a standby.
+   */
+  async beforeStart(): Promise<void> {
+    const { goal } = this;
+    if (goal.kind === "standby") {
+      await this.renewer.whenFree(async () => {
+        if (this.arm.armed) await this.arm.disarm();
+      });
+      await this.#mechanics.prepareStandby();
+    } else if (goal.kind === "primary") {
+      const { own } = this.renewer;
+      const holds = own?.row.epoch === goal.epoch && own.deadlineMs > this.#deps.boot.bootMs();
+      if (!holds || this.arm.epoch !== goal.epoch) {
+        throw new AppError("retryable", "the lease has to be held before PostgreSQL starts");
+      }
+      const timeline = this.sensor.offline?.history.timeline;
+      if (timeline !== goal.timeline) {
+        const text = `the data is on timeline ${timeline}, not on ${goal.timeline} of this epoch`;
+        throw new AppError("retryable", text);
+      }
+      if (goal.gate === "closed" || !isAsynchronous(goal.sync)) {
+        this.sensor.primary.startedSynchronous();
+      }
+      await this.#mechanics.preparePrimary();
+    } else {
+      throw new AppError("retryable", goal.why);
+    }
+    this.#confirmed = false;
+    this.probe.reset();
+    this.sensor.forgetData();
+  }
+
+  /** Looks, decides, does one thing. Answers whether something was done. */
+  async cycle(signal: AbortSignal): Promise<boolean> {
+    const { boot, log } = this.#deps;
+    const memory = this.#memory;
+    // Of before the look: what is asked for is judged by what was seen after it was asked.
+    const { intents } = this.watch;
+    memory.hot = this.hot;
+    const local = await this.sensor.look(memory, {
+      doing: this.work.doing,
+      heldEpoch: this.#heldEpoch,
+      vote: this.#file.vote,
+      attempts: this.#file.attempts,
+      leavingSinceMs: this.#leavingSinceMs,
+    });
+    this.#local = local;
+    const decision = decide({ ...this.#view(), intents }, local, boot.bootMs());
+    const before = this.#decision;
+    this.#decision = decision;
+    if (before?.sentence !== decision.sentence || before.rule !== decision.rule) {
+      const { state, rule, goal, action } = decision;
+      const said = { state, rule, goal: goal.kind, action: action.kind };
+      log.info(decision.sentence, said);
+    }
+    memory.part = partOf(decision.goal, this.sensor.offline?.control.settings) ?? memory.part;
+    this.#tellNews();
+    await this.#disarm(local);
+    void this.#tend(local, signal);
+    if (decision.action.kind === "none") return false;
+    return this.#try(decision.action, signal);
+  }
+
+  /** What failed is tried again soon, but not in every cycle; a fence is. */
+  async #try(action: HaAction, signal: AbortSignal): Promise<boolean> {
+    const { boot, log } = this.#deps;
+    const failed = this.#failed;
+    if (failed?.kind === action.kind && boot.bootMs() < failed.retryAtMs) return false;
+    try {
+      await this.#perform(action, signal);
+      this.#failed = undefined;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      const count = failed?.kind === action.kind ? failed.count + 1 : 1;
+      const pauseMs = action.kind === "fence" ? 50 : Math.min(100 * 2 ** Math.min(count, 6), 5_000);
+      this.#failed = { kind: action.kind, count, retryAtMs: boot.bootMs() + pauseMs };
+      log.error("what was decided failed", { action: action.kind, count, error: messageOf(error) });
+    }
+    return true;
+  }
+
+  /** Housekeeping of a running member, beside the loop and one at a time. */
+  async #tend(local: LocalView, signal: AbortSignal): Promise<void> {
+    const { kind } = local.postgres;
+    if (this.#tending || (kind !== "standby" && kind !== "primary")) return;
+    this.#tending = true;
+    try {
+      const open = await session(this.#deps, this.#memory);
+      if (kind === "primary" && !this.#rolesMade) await this.#makeRoles(open);
+      const others = [...this.watch.others.values()].map(({ status }) => status);
+      await this.slots.tend(open, kind, others, signal);
+      const streams = local.postgres.kind === "standby" && local.postgres.streaming;
+      if (streams && !this.#confirmed) {
+        await this.#mechanics.confirmClone(signal);
+        this.#confirmed = true;
+      }
+    } catch (error) {
+      this.#deps.log.debug("housekeeping failed", { error: messageOf(error) });
+    } finally {
+      this.#tending = false;
+    }
+  }
+
+  /** What this member says of itself. */
+  status(): MemberStatus {
+    this.#beat += 1;
+    return this.#statusNow();
+  }
+
+  #statusNow(): MemberStatus {
+    return memberStatusOf({
+      self: this.#deps.file.instance_id,
+      incarnation: this.#deps.incarnation,
+      beat: this.#beat,
+      state: this.#decision?.state ?? "unknown",
+      local: this.#local,
+      sight: this.watch.sight,
+      unfit: this.#unfit(),
+    });
+  }
+
+  /** What the REST API answers from. */
+  restView(): RestGroup {
+    return {
+      view: this.#view(),
+      history: this.watch.history,
+      state: this.#decision?.state ?? "unknown",
+      bootMs: this.#deps.boot.bootMs(),
+    };
+  }
+
+  /** A message of another member; undefined when the request is not one. */
+  answer(request: Request, body: string): Promise<PeerAnswer | undefined> {
+    return this.peers.answer(request, body);
+  }
+
+  /** The lease changed hands or phase by this member: others should look now. */
+  async wakeOthers(signal: AbortSignal): Promise<void> {
+    await this.peers
+      .wake(signal)
+      .catch((error) =>
+        this.#deps.log.debug("members were not woken", { error: messageOf(error) }),
+      );
+  }
+
+  #view(): GroupView {
+    const { incarnation, clock, file } = this.#deps;
+    return {
+      self: file.instance_id,
+      incarnation,
+      members: this.#ha.members,
+      initialPrimary: this.#ha.initial_primary,
+      settings: this.#ha.settings,
+      lease: this.watch.sight,
+      own: this.renewer.own,
+      history: this.watch.history,
+      others: this.watch.others,
+      intents: this.watch.intents,
+      promise: this.#file.promise,
+      wallMs: clock.nowMs(),
+    };
+  }
+
+  #unfit(): string | null {
+    if (!this.#local) return "it has not looked at itself yet";
+    return unfitness(situationOf(this.#view(), this.#local, this.#deps.boot.bootMs()));
+  }
+
+  /** Nobody holds the lease here, and PostgreSQL cannot write: the deadline would only end a standby. */
+  async #disarm(local: LocalView): Promise<void> {
+    if (!this.arm.armed || this.renewer.own || this.renewer.taking) return;
+    const { kind } = local.postgres;
+    const harmless = kind === "standby" || (kind === "stopped" && local.postgres.empty);
+    if (harmless) await this.renewer.whenFree(() => this.arm.disarm());
+  }
+
+  /** Standbys need theirs before any plan has come to making roles. */
+  async #makeRoles(open: SqlSession): Promise<void> {
+    const major = this.#memory.config?.postgres_major ?? 0;
+    const made = await ensureBuiltIns(open, major);
+    if (made.length > 0) this.#deps.log.info("made the built-in roles");
+    this.#rolesMade = true;
+  }
+
+  #onLease(): void {
+    const { own } = this.renewer;
+    if (own) this.#heldEpoch = Math.max(this.#heldEpoch, own.row.epoch);
+    this.#beatAlarm.wake();
+    this.#deps.publish();
+    this.#deps.wake();
+  }
+
+  #onWake(told: MemberStatus | undefined): void {
+    if (told) this.watch.tell(told);
+    this.#watchAlarm.wake();
+    this.#deps.wake();
+  }
+
+  /** A member that agrees keeps away from the lease until the promise is over, also after a restart. */
+  async #onFailsafe(question: FailsafeQuestion): Promise<FailsafeAnswer> {
+    const refuse = (why: string) => ({ accepted: false, why });
+    const { own, taking } = this.renewer;
+    const known = this.watch.sight?.row;
+    if (own) return refuse("Running as a leader");
+    if (taking) return refuse("taking the lease");
+    if (this.#local?.postgres.kind === "primary") return refuse("Running as a leader");
+    if (known && known.epoch > question.epoch) return refuse("a later epoch was seen");
+    const promise = {
+      holder: question.holder,
+      epoch: question.epoch,
+      untilMs: promisedUntilMs(this.#deps.boot.bootMs(), question.ttl_ms),
+    };
+    await this.#file.save({ promise });
+    this.#deps.wake();
+    return { accepted: true, why: "" };
+  }
+
+  /** The newest known flush position of a primary. */
+  #optime(): string | undefined {
+    const { postgres } = this.#local ?? {};
+    return postgres?.kind === "primary" ? formatLsn(postgres.flushed) : undefined;
+  }
+
+  #watchPauseMs(): number {
+    const { loop_ms } = this.#ha.settings;
+    if (this.renewer.own) return Math.min(loop_ms, 1_000);
+    if (this.hot) return 100;
+    const { sight } = this.watch;
+    const unchangedMs = sight ? this.#deps.boot.bootMs() - sight.seenAtMs : 0;
+    return unchangedMs > 2 * loop_ms ? 250 : 500;
+  }
+
+  /** Others hear at once of what they wait for. */
+  #tellNews(): void {
+    const { vote } = this.#file;
+    const news = `${this.#decision?.state} ${vote?.nonce ?? ""} ${this.#leavingSinceMs !== null}`;
+    if (news === this.#told) return;
+    this.#told = news;
+    this.#beatAlarm.wake();
+  }
+
+  async #beatForever(signal: AbortSignal): Promise<void> {
+    const { leases, log, clock } = this.#deps;
+    let told = "";
+    while (!signal.aborted) {
+      try {
+        const news = this.#told !== told;
+        const options = { signal, timeoutMs: 2_000 };
+        const status = this.status();
+        if (news) {
+          told = this.#told;
+          void this.wakeOthers(signal);
+        }
+        await leases.saveMember(status, news, clock.nowMs(), options);
+      } catch (error) {
+        if (signal.aborted) return;
+        log.debug("the member's row was not written", { error: messageOf(error) });
+      }
+      await this.#beatAlarm.wait(Math.max(memberBeatMs, this.#ha.settings.loop_ms), signal);
+    }
+  }
+
+  /** The socket to ask; undefined while PostgreSQL is not expected to answer. */
+  #socketPath(): string | undefined {
+    const memory = this.#memory;
+    const { config } = memory;
+    if (memory.process !== "running" || memory.readyAtMs === undefined || !config) return undefined;
+    const port = memory.serverPort ?? config.port;
+    if (port === null) throw new AppError("bug", "a member of a group has a port");
+    return `${this.#deps.file.layout.run_dir}/.s.PGSQL.${port}`;
+  }
+}

@@ -1,0 +1,244 @@
+// Does what src/ha decided: one function for every kind of action. Short ones are awaited, long ones run beside the
+// loop. What fails is thrown, or remembered where the next decision needs it.
+import { must } from "../../../src/base/assert.ts";
+import { AppError, messageOf } from "../../../src/base/errors.ts";
+import { rejoinPauseMaxMs, rejoinPauseMs } from "../../../src/base/limits.ts";
+import type { HaAction, Performer } from "../../../src/ha/action.ts";
+import type { Doing } from "../../../src/ha/observed.ts";
+import type { HaMember } from "../../../src/ha/settings.ts";
+import { formatLsn } from "../../../src/postgres/lsn.ts";
+import { makeData, restart } from "../act.ts";
+import { forgetServer, session, sqlTarget } from "../observe.ts";
+import { openSession } from "../sql.ts";
+import type { Peer } from "../standby/mechanics.ts";
+import { faultPoint } from "./fault-point.ts";
+import { fence } from "./fence.ts";
+import { noAttempts } from "./ha-file.ts";
+import type { WorkHandle } from "./long-work.ts";
+import type { PerformerInput } from "./parts.ts";
+import { promoteNow } from "./promotion.ts";
+
+/** Performs one action. Throws AppError when it could not be done; the loop decides anew later. */
+export function createPerformer(
+  input: PerformerInput,
+): (action: HaAction, signal: AbortSignal) => Promise<void> {
+  return async (action, signal) => {
+    faultPoint("before", action.kind);
+    const table: Performer<Promise<void>> = performerOf(input, signal);
+    await dispatch(table, action);
+    faultPoint("after", action.kind);
+  };
+}
+
+function dispatch<Kind extends HaAction["kind"]>(
+  table: Performer<Promise<void>>,
+  action: Extract<HaAction, { readonly kind: Kind }>,
+): Promise<void> {
+  const perform: (action: Extract<HaAction, { readonly kind: Kind }>) => Promise<void> =
+    table[action.kind];
+  return perform(action);
+}
+
+function performerOf(input: PerformerInput, signal: AbortSignal): Performer<Promise<void>> {
+  const { deps, memory, group, mechanics, file } = input;
+  const { renewer, work } = group;
+  const long = (
+    kind: Doing["kind"],
+    source: string | null,
+    run: (handle: WorkHandle) => Promise<void>,
+  ) => {
+    const epoch = group.watch.sight?.row?.epoch ?? 0;
+    work.begin({ kind, source, epoch }, signal, run);
+  };
+  return {
+    none: async () => undefined,
+    create_lease: async ({ beginning }) => {
+      await renewer.create(beginning, signal);
+    },
+    acquire: async ({ row, taking }) => {
+      const result = await renewer.acquire(row, taking, signal);
+      if (result === "done") void group.wakeOthers(signal);
+    },
+    adopt: async ({ row }) => {
+      await renewer.adopt(row, signal);
+    },
+    change_lease: async ({ change }) => renewer.change(change),
+    release: async ({ ending }) => {
+      const result = await renewer.release(ending, signal);
+      if (result === "done") await group.wakeOthers(signal);
+    },
+    ask_failsafe: async ({ members, question }) => {
+      const sentAtMs = deps.boot.bootMs();
+      if (await group.peers.agree(members, question, signal)) await renewer.extend(sentAtMs);
+    },
+    bootstrap: async () => long("bootstrap", null, () => makeData(deps, memory, signal)),
+    clone: async ({ source }) => {
+      const peer = peerOf(input, source);
+      long("clone", source, (handle) => clone(input, peer, handle));
+    },
+    rewind: async ({ source }) => {
+      const peer = peerOf(input, source);
+      long("rewind", source, (handle) => rewind(input, peer, handle));
+    },
+    promote: async (action) => {
+      long("promote", null, (handle) => promoteNow(input, action, handle));
+    },
+    checkpoint: async () => checkpointBeside(input, signal),
+    vote: async ({ version }) => {
+      const positions = await mechanics.letGo(await session(deps, memory), signal);
+      const { timeline, lsn } = positions.end;
+      await file.save({ vote: { ...version, timeline, lsn: formatLsn(lsn) } });
+    },
+    fence: async () => {
+      await work.cancel();
+      memory.ending = true;
+      await fence(deps);
+      await forgetServer(memory);
+      group.sensor.forgetServer();
+      group.sensor.forgetData();
+      memory.process = "stopped";
+      memory.remaining = 0;
+    },
+    restart: async ({ intent }) => {
+      long("restart", null, async ({ signal: ended }) => {
+        await settle(input, intent, "running", null, ended);
+        const failed = await restart(deps, memory, undefined, ended);
+        const state = failed === undefined ? "done" : "failed";
+        await settle(input, intent, state, failed ?? "restarted", signal);
+      });
+    },
+    cancel: () => work.cancel(),
+    start_intent: ({ id }) => settle(input, id, "running", null, signal),
+    finish_intent: ({ id, state, answer }) => settle(input, id, state, answer, signal),
+  };
+}
+
+function peerOf({ ha, deps }: PerformerInput, id: string): Peer {
+  const member: HaMember | undefined = ha().members.find(({ instance_id }) => instance_id === id);
+  if (!member) throw new AppError("retryable", `${id} is no member of the group`);
+  if (id === deps.file.instance_id) throw new AppError("bug", "an instance cannot copy itself");
+  return { instanceId: id, addresses: member.addresses, port: member.port };
+}
+
+async function settle(
+  { deps, group }: PerformerInput,
+  id: string,
+  state: "running" | "done" | "failed" | "canceled",
+  answer: string | null,
+  signal: AbortSignal,
+): Promise<void> {
+  const options = { signal, timeoutMs: group.settings.retry_ms };
+  await deps.leases.settleIntent(id, { state, answer }, deps.clock.nowMs(), options);
+  await group.watch.look(signal);
+}
+
+/** A copy of a member's data, in place of what is here. */
+async function clone(input: PerformerInput, peer: Peer, handle: WorkHandle): Promise<void> {
+  const { deps, memory, group, mechanics } = input;
+  memory.doing = "creating replica";
+  deps.publish();
+  try {
+    await stopFirst(input);
+    await mechanics.cloneFrom(peer, { signal: handle.signal, onProgress: handle.progress });
+    faultPoint("after", "cloned");
+    memory.data = undefined;
+    await forgetTried(input);
+  } catch (error) {
+    await remember(input, "clones", error, handle.signal);
+  } finally {
+    memory.doing = undefined;
+    group.sensor.forgetData();
+  }
+}
+
+/** A new copy was asked for while it runs. */
+async function stopFirst({ deps, memory, group }: PerformerInput): Promise<void> {
+  if (memory.process === "stopped") return;
+  memory.ending = true;
+  await forgetServer(memory);
+  await fence(deps);
+  memory.process = "stopped";
+  group.sensor.forgetServer();
+}
+
+async function rewind(input: PerformerInput, peer: Peer, handle: WorkHandle): Promise<void> {
+  const { deps, memory, group, mechanics } = input;
+  try {
+    await stopFirst(input);
+    let offline = must(await mechanics.inspectOffline(), "data to rewind");
+    if (offline.end === undefined) {
+      await mechanics.recoverAlone({ signal: handle.signal, onProgress: handle.progress });
+      offline = must(await mechanics.inspectOffline(), "data to rewind");
+    }
+    const end = must(offline.end, "end of the data");
+    const own = { ...end, history: offline.history };
+    const judgement = await mechanics.judge(peer, own, handle.signal);
+    handle.progress();
+    if (judgement.kind === "follow") {
+      await mechanics.prepareStandby();
+      return;
+    }
+    const outcome = await mechanics.rewind(peer, judgement, {
+      signal: handle.signal,
+      onProgress: handle.progress,
+    });
+    if (outcome.kind !== "rewound") throw new AppError("terminal", outcome.why);
+    deps.log.warn("rewound: the log that only this instance had is set aside", {
+      lost: outcome.lost && {
+        ...outcome.lost,
+        fromLsn: formatLsn(outcome.lost.fromLsn),
+        toLsn: formatLsn(outcome.lost.toLsn),
+      },
+    });
+    faultPoint("after", "rewound");
+    memory.data = undefined;
+  } catch (error) {
+    await remember(input, "rewinds", error, handle.signal);
+  } finally {
+    group.sensor.forgetData();
+  }
+}
+
+/** What failed is not tried again at once, and after some failures something else is tried. */
+async function remember(
+  { deps, file }: PerformerInput,
+  what: "rewinds" | "clones",
+  error: unknown,
+  signal: AbortSignal,
+): Promise<void> {
+  if (signal.aborted) throw error;
+  const { attempts } = file;
+  const count = attempts.rejoin[what] + 1;
+  const pauseMs = Math.min(rejoinPauseMs * 2 ** Math.min(count - 1, 8), rejoinPauseMaxMs);
+  const retryAtMs = deps.boot.bootMs() + pauseMs;
+  const rejoin = { ...attempts.rejoin, [what]: count, retryAtMs, error: messageOf(error) };
+  await file.save({ attempts: { ...attempts, rejoin } });
+  deps.log.error("rejoining failed", { what, count, error: messageOf(error) });
+}
+
+async function forgetTried({ file }: PerformerInput): Promise<void> {
+  const { attempts } = file;
+  await file.save({ attempts: { ...attempts, rejoin: noAttempts.rejoin } });
+}
+
+/** In a session of its own, because it can take long; one at a time. */
+async function checkpointBeside(input: PerformerInput, signal: AbortSignal): Promise<void> {
+  const { deps, memory, group, mechanics } = input;
+  if (memory.checkpointing) return;
+  memory.checkpointing = true;
+  const run = async () => {
+    const open = await openSession(sqlTarget(deps, memory, "postgres"), deps.clock, signal);
+    try {
+      await mechanics.checkpoint(open, signal);
+    } finally {
+      await open.close();
+    }
+  };
+  void run()
+    .catch((error) => deps.log.warn("the checkpoint failed", { error: messageOf(error) }))
+    .finally(() => {
+      memory.checkpointing = false;
+      group.sensor.forgetServer();
+      deps.wake();
+    });
+}

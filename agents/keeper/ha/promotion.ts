@@ -1,0 +1,83 @@
+// Becoming primary: configuration first where it protects, then the promotion to the allotted timeline.
+
+import { attemptsCountMs, promoteStallMs } from "../../../src/base/limits.ts";
+import type { HaAction } from "../../../src/ha/action.ts";
+import type { Attempts } from "../../../src/ha/observed.ts";
+import { isAsynchronous } from "../../../src/ha/quorum.ts";
+import { replicatorName, superuserName } from "../../../src/postgres/hba.ts";
+import { clientBackends, endBackend } from "../../../src/postgres/sql/backends.ts";
+import { applyPart } from "../act.ts";
+import { session } from "../observe.ts";
+import type { SqlSession } from "../sql.ts";
+import { faultPoint } from "./fault-point.ts";
+import type { WorkHandle } from "./long-work.ts";
+import type { PerformerInput } from "./parts.ts";
+
+type PromoteAction = Extract<HaAction, { readonly kind: "promote" }>;
+
+/** The whole of it. A promotion that fails is remembered with its epoch; the next decision gives the lease away. */
+export async function promoteNow(
+  input: PerformerInput,
+  action: PromoteAction,
+  handle: WorkHandle,
+): Promise<void> {
+  const { deps, memory, group, mechanics, file } = input;
+  group.sensor.standby.promotingSinceMs = deps.boot.bootMs();
+  const open = await session(deps, memory);
+  const guarded = action.gate === "closed" || !isAsynchronous(action.sync);
+  if (guarded) {
+    // What the last primary waited for holds from the first commit of this one on.
+    const { gate, sync } = action;
+    await applyPart(deps, memory, { upstream: null, sync, gate, atLeast: undefined });
+    if (gate === "closed") await endUsers(open);
+    group.sensor.primary.startedSynchronous();
+  }
+  faultPoint("before", "promotion");
+  const allotted = { timeline: action.timeline, stallMs: promoteStallMs };
+  const watched = watching(open, handle);
+  const outcome = await mechanics.promote(watched, allotted, handle.signal);
+  faultPoint("after", "promotion");
+  group.sensor.forgetServer();
+  group.sensor.standby.promotingSinceMs = null;
+  if (outcome.kind === "promoted") {
+    deps.publish();
+    return;
+  }
+  const nowMs = deps.boot.bootMs();
+  const { attempts } = file;
+  const failedPromotions = [
+    ...recentFailures(attempts, nowMs),
+    { epoch: action.epoch, atMs: nowMs },
+  ];
+  await file.save({ attempts: { ...attempts, failedPromotions } });
+  deps.log.error("the promotion failed", { ...outcome });
+}
+
+/** Every answer while it goes on counts as progress: it replays, or has just begun. */
+function watching(open: SqlSession, handle: WorkHandle): SqlSession {
+  let last = "";
+  return {
+    get usable() {
+      return open.usable;
+    },
+    async query(text, params, options) {
+      const rows = await open.query(text, params, options);
+      const now = JSON.stringify(rows);
+      if (now !== last) handle.progress();
+      last = now;
+      return rows;
+    },
+    close: () => open.close(),
+  };
+}
+
+/** Sessions that came in while it was a standby could write behind the gate. */
+async function endUsers(open: SqlSession): Promise<void> {
+  const users = await open.query(clientBackends, [superuserName, replicatorName]);
+  for (const { pid } of users) await open.query(endBackend, [pid]);
+}
+
+/** Failed promotions that still count. */
+function recentFailures(attempts: Attempts, nowMs: number): Attempts["failedPromotions"] {
+  return attempts.failedPromotions.filter(({ atMs }) => nowMs - atMs < attemptsCountMs);
+}

@@ -1,0 +1,71 @@
+// Keeps a slot for every other member wherever this one runs, so that the log that a member needs next is there
+// whoever is primary.
+import type { Clock } from "../../../src/base/clock.ts";
+import { messageOf } from "../../../src/base/errors.ts";
+import { slotCheckIntervalMs } from "../../../src/base/limits.ts";
+import type { Logger } from "../../../src/base/log.ts";
+import type { HaMember } from "../../../src/ha/settings.ts";
+import type { MemberStatus } from "../../../src/ha/state.ts";
+import { parseLsn } from "../../../src/postgres/lsn.ts";
+import { memberSlotName } from "../../../src/postgres/replication.ts";
+import type { SqlSession } from "../sql.ts";
+import type { StandbyMechanics, WantedSlot } from "../standby/mechanics.ts";
+
+export interface SlotsDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly mechanics: StandbyMechanics;
+  readonly members: () => readonly HaMember[];
+  readonly self: string;
+}
+
+export class Slots {
+  readonly #deps: SlotsDeps;
+  #lookedAtMs = Number.NEGATIVE_INFINITY;
+  #wanted = "";
+
+  constructor(deps: SlotsDeps) {
+    this.#deps = deps;
+  }
+
+  /** Makes the slots be as they should, when it is time. `others`: how far each member is. */
+  async tend(
+    session: SqlSession,
+    role: "primary" | "standby",
+    others: readonly MemberStatus[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { clock, log, mechanics, members, self } = this.#deps;
+    const nowMs = clock.monotonicMs();
+    const key = `${role} ${members()
+      .map(({ instance_id }) => instance_id)
+      .join()}`;
+    if (key === this.#wanted && nowMs - this.#lookedAtMs < slotCheckIntervalMs) return;
+    this.#lookedAtMs = nowMs;
+    const wanted = members()
+      .filter(({ instance_id }) => instance_id !== self)
+      .map((member) => wantedSlot(member, role, others));
+    try {
+      const { created, dropped, problems } = await mechanics.ensureSlots(session, wanted, signal);
+      this.#wanted = key;
+      if (created.length + dropped.length > 0) log.info("slots changed", { created, dropped });
+      if (problems.length > 0) log.warn("slots are not as they should be", { problems });
+    } catch (error) {
+      log.warn("slots could not be looked after", { error: messageOf(error) });
+    }
+  }
+}
+
+/** On a standby nobody moves a slot by using it. */
+function wantedSlot(
+  { instance_id }: HaMember,
+  role: "primary" | "standby",
+  others: readonly MemberStatus[],
+): WantedSlot {
+  const name = memberSlotName(instance_id);
+  const status = others.find((other) => other.instance_id === instance_id);
+  const confirmed = status?.receive_lsn ? parseLsn(status.receive_lsn) : undefined;
+  return role === "primary" || confirmed === undefined
+    ? { name }
+    : { name, confirmedLsn: confirmed };
+}

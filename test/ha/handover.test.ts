@@ -1,0 +1,91 @@
+// Who takes over, how fast, and what of the acknowledged is there afterwards.
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { systemClock } from "../../src/base/clock.ts";
+import { GroupWriter } from "../support/group-writer.ts";
+import { KeptGroup } from "../support/kept-group.ts";
+import type { KeptInstance } from "../support/kept-instance.ts";
+
+let group: KeptGroup;
+let writer: GroupWriter;
+let primary: KeptInstance;
+
+beforeEach(async () => {
+  group = await KeptGroup.prepare();
+  group.start();
+  primary = await group.primary();
+  await group.standbys(primary);
+  writer = new GroupWriter(group);
+  await writer.start(primary);
+  await writer.more(20);
+}, 90_000);
+afterEach(() => group.close(), 30_000);
+
+const postmaster = (instance: KeptInstance) =>
+  Number(readFileSync(`${instance.file.layout.data_dir}/postmaster.pid`, "utf8").split("\n")[0]);
+
+test("a switchover moves the primary to the chosen standby, loses nothing, and the old one follows", async () => {
+  const gaps: number[] = [];
+  for (const index of [1, 2, 0]) {
+    const to = group.at(index);
+    await group.ask("switchover", { from: null, to: to.id });
+    primary = await group.primary(primary);
+    expect(primary.id).toBe(to.id);
+    await writer.more(20);
+    await group.standbys(primary);
+    gaps.push(writer.longestGapMs());
+  }
+  const gap = await writer.stop();
+  console.log(`switchover: longest gap ${gap} ms (${gaps.join(", ")})`);
+  expect(await writer.lost(primary)).toEqual([]);
+  expect(await group.settledIntents()).toEqual(["done", "done", "done"]);
+  await group.everywhere("SELECT count(*) >= 60 FROM written", "t");
+}, 120_000);
+
+test("a postmaster that is killed is started again in place", async () => {
+  process.kill(postmaster(primary), "SIGKILL");
+  await writer.more(20);
+  const gap = await writer.stop();
+  console.log(`kill -9 of the postmaster: gap ${gap} ms`);
+  expect(await writer.lost(primary)).toEqual([]);
+  await group.standbys(primary);
+}, 120_000);
+
+test("a host that is lost is replaced when its promise is over", async () => {
+  await group.loseHost(primary);
+  const lost = primary;
+  primary = await group.primary(lost);
+  await writer.more(20);
+  const gap = await writer.stop();
+  console.log(`loss of the host: gap ${gap} ms`);
+  expect(gap).toBeLessThan(8_000);
+  group.returnHost(lost);
+  await group.standbys(primary);
+  await group.everywhere("SELECT count(*) > 20 FROM written", "t");
+}, 120_000);
+
+test("a frozen keeper does not leave a primary behind", async () => {
+  primary.keeper?.kill("SIGSTOP");
+  const old = primary;
+  primary = await group.primary(old);
+  await writer.more(20);
+  await writer.stop();
+  const overlap = writer.overlaps();
+  expect(overlap).toEqual([]);
+  old.keeper?.kill("SIGCONT");
+  await group.standbys(primary);
+}, 120_000);
+
+test("a killed keeper is replaced without an outage", async () => {
+  const before = writer.longestGapMs();
+  await primary.killKeeper();
+  await systemClock.sleep(300);
+  primary.startKeeper();
+  await systemClock.sleep(4_000);
+  await writer.more(20);
+  const gap = await writer.stop();
+  console.log(`keeper killed and replaced: gap ${gap} ms, before ${before} ms`);
+  expect(gap).toBeLessThan(500);
+  expect((await group.primary()).id).toBe(primary.id);
+  expect((await group.lease()).epoch).toBe(1);
+}, 120_000);
