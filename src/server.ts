@@ -23,6 +23,7 @@ import { openDriver } from "./orchestrator/registry.ts";
 import { ServerClock } from "./server/clock-file.ts";
 import {
   bootstrapCluster,
+  forgetCluster,
   joinCluster,
   openCluster,
   type ServedCluster,
@@ -206,7 +207,9 @@ class Server {
     this.#opening = again;
     try {
       await cluster.stop();
-      if (again) this.#serve(await this.#openCluster(await this.#environment));
+      const environment = await this.#environment;
+      if (again) this.#serve(await this.#openCluster(environment));
+      else await forgetCluster(environment);
     } finally {
       this.#opening = false;
     }

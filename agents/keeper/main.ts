@@ -9,7 +9,6 @@ import { AppError, messageOf } from "../../src/base/errors.ts";
 import { uuidMaker } from "../../src/base/ids.ts";
 import { createLogger, LOG_LEVELS, type Logger, LogLevels } from "../../src/base/log.ts";
 import { systemRng } from "../../src/base/rng.ts";
-import { Secret } from "../../src/base/secret.ts";
 import { accountName, ownUid } from "../../src/host/account.ts";
 import { LocalExecutor } from "../../src/host/local.ts";
 import type { KeeperFile } from "../../src/spec/instance-config.ts";
@@ -19,7 +18,7 @@ import { createRqlite } from "../../src/store/rqlite.ts";
 import { openKernel } from "../fencer/kernel.ts";
 import { Keeper } from "./keeper.ts";
 import { Relay } from "./relay/relay.ts";
-import { clockAheadMs, storeTls, storeUrls } from "./store-access.ts";
+import { clockAheadMs, storePassword, storeTls, storeUrls } from "./store-access.ts";
 
 /** Runs `pgherd keeper --file <keeper.json>` until SIGTERM or SIGINT. Resolves with the exit status. */
 export async function runKeeper(argv: readonly string[]): Promise<number> {
@@ -33,8 +32,7 @@ export async function runKeeper(argv: readonly string[]): Promise<number> {
   const file = await readKeeperFile(path);
   const log = keeperLog(file);
   try {
-    const password = new Secret((await readText(file.store_password_file)).trim());
-    const keeper = buildKeeper(file, password, log);
+    const keeper = buildKeeper(file, log);
     await keeper.run(ended.signal);
     log.info("keeper ends, PostgreSQL keeps running");
     return 0;
@@ -44,11 +42,11 @@ export async function runKeeper(argv: readonly string[]): Promise<number> {
   }
 }
 
-function buildKeeper(file: KeeperFile, password: Secret, log: Logger): Keeper {
+function buildKeeper(file: KeeperFile, log: Logger): Keeper {
   const rqlite = createRqlite({
     urls: storeUrls(file),
     username: file.store_username,
-    password,
+    password: storePassword(file.store_password_file),
     clock: systemClock,
     rng: systemRng,
     ...(file.store_tls ? { tls: storeTls(file.store_tls) } : {}),

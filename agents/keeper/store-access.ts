@@ -2,6 +2,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { clockFileName } from "../../src/base/cluster-clock.ts";
+import { Secret } from "../../src/base/secret.ts";
 import type { KeeperFile } from "../../src/spec/instance-config.ts";
 import type { RqliteTls } from "../../src/store/rqlite.ts";
 
@@ -43,6 +44,18 @@ export function clockAheadMs({
 function parseAhead(path: string): number {
   const aheadMs: unknown = JSON.parse(readFileSync(path, "utf8"));
   return typeof aheadMs === "number" ? aheadMs : 0;
+}
+
+/** The password, read again whenever the host's server replaced it. Throws when there never was one. */
+export function storePassword(path: string): () => Secret {
+  const seen = () => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const read = () => new Secret(readFileSync(path, "utf8").trim());
+  let known = { seen: seen(), password: read() };
+  return () => {
+    const now = seen();
+    if (now !== known.seen && now !== 0) known = { seen: now, password: read() };
+    return known.password;
+  };
 }
 
 /** The host's certificate, read again whenever it was renewed. */

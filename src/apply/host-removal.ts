@@ -2,6 +2,7 @@
 // store, and forgets the host. May be cut at any point and begun again.
 import { messageOf } from "../base/errors.ts";
 import { hostCleaningTimeoutMs, hostRemovalPollMs, stepAbortGraceMs } from "../base/limits.ts";
+import { raiseClusterSetting } from "../store/cluster-settings.ts";
 import { deleteHost, listHosts } from "../store/hosts.ts";
 import { lastEntryId } from "../store/task-log.ts";
 import { listChildTasks, loadTask, moveTask, type TaskRecord } from "../store/tasks.ts";
@@ -60,7 +61,13 @@ export class HostRemoval {
     const left = await this.#clean(task, hostId, journal);
     if (left !== undefined) return this.#end(task, journal, { status: "failed", error: left });
     await this.#deps.removeNode(hostId);
-    journal.record(deleteHost(store.db, hostId));
+    // The host knows the passwords of the store: from now on they are replaced.
+    const passwords = raiseClusterSetting(
+      store.db,
+      "store_users_after_ms",
+      this.#deps.clock.nowMs(),
+    );
+    journal.record([...deleteHost(store.db, hostId), passwords]);
     journal.log.write("removed host", { host_id: hostId });
     return this.#end(task, journal, { status: "completed", error: null });
   }

@@ -325,6 +325,16 @@ export const hostRemovalPollMs = 250;
 export const leftBehindTimeoutMs = 2_000;
 /** Writing down a recovery once this host is the only member. */
 export const recoveryCommitTimeoutMs = 30_000;
+/** How often a host looks whether the passwords of the store are to be replaced. */
+export const storeUsersCheckMs = 1_000;
+/** How long a removed host that runs has to notice it before the passwords of the store are replaced. */
+export const storeUsersGraceMs = 3_000;
+/** How long passwords that the store refuses are tried again: they are replaced on all hosts at once. */
+export const storeAuthPatienceMs = 3_000;
+/** How long a host waits for others to tell it new passwords before it asks for them, or lets nobody in. */
+export const storeUsersSettleMs = 10_000;
+/** Telling one host new passwords, with the restart of its rqlited. */
+export const storeUsersTellMs = 60_000;
 /** How often a host asks the others whether the cluster went on without it. */
 export const leftBehindCheckMs = 5_000;
 /** Largest backup of the store that is restored, in bytes. */

@@ -12,6 +12,7 @@ export const peerPaths = {
   directory: "/v1/internal/host/directory",
   tree: "/v1/internal/host/tree",
   ping: "/v1/internal/host/ping",
+  storeUsers: "/v1/internal/store/users",
 } as const;
 
 /** The plan that a request belongs to: `<database id>:<generation>`. */

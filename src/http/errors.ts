@@ -30,6 +30,7 @@ const UNAVAILABLE: ReadonlyMap<unknown, string> = new Map([
   ["no_leader", NO_QUORUM],
   ["unavailable", NO_QUORUM],
   ["timeout", NO_QUORUM],
+  ["auth", "the cluster's store does not take this host's password right now: try again"],
   ["unknown", "the store was lost on the way: the change may or may not have been made"],
 ]);
 

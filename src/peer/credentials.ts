@@ -1,6 +1,6 @@
 // This host's certificate of the cluster, as files that somebody else renews. Whoever holds them is told when
 // they changed; half a change is not taken over.
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
@@ -81,6 +81,12 @@ export class LiveCredentials {
       }
     }
   }
+}
+
+/** SHA-256 of a certificate's public key: names it among all that the authority ever signed. */
+export function keyFingerprint(certificate: string | Uint8Array): string {
+  const key = new X509Certificate(certificate).publicKey.export({ type: "spki", format: "der" });
+  return createHash("sha256").update(key).digest("hex");
 }
 
 /** The common name of a certificate's subject; "" when it has none. */

@@ -8,7 +8,7 @@ import { AppError, messageOf } from "../base/errors.ts";
 import { httpIdleTimeoutSeconds, peerRequestBytesMax } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import { HOST_HEADER } from "../host/peer-messages.ts";
-import type { PeerCredentials } from "./credentials.ts";
+import { keyFingerprint, type PeerCredentials } from "./credentials.ts";
 import { answerCall, type InternalRoutes, problem } from "./internal-call.ts";
 
 export interface PeerListenerOptions {
@@ -18,8 +18,18 @@ export interface PeerListenerOptions {
   readonly credentials: PeerCredentials;
   readonly routes: InternalRoutes;
   readonly log: Logger;
-  /** Whether a host of this id still belongs to the cluster: certificates outlive a removal. */
-  readonly admits: (hostId: string) => Promise<boolean>;
+  /**
+   * Whether this is the certificate of a host that still belongs to the cluster: certificates outlive a removal, and
+   * every host that ever was a member could issue others. Undefined = that cannot be told now.
+   */
+  readonly admits: (caller: Caller) => Promise<boolean | undefined>;
+}
+
+/** Who a connection is from. */
+export interface Caller {
+  readonly hostId: string;
+  /** Of the key of its certificate, see keyFingerprint. */
+  readonly key: string;
 }
 
 export interface PeerListener {
@@ -33,7 +43,7 @@ export interface PeerListener {
 /** Listens; rejects with a terminal AppError when the address cannot be bound. */
 export async function listenForPeers(options: PeerListenerOptions): Promise<PeerListener> {
   const { log } = options;
-  const callers = new Map<number, string>();
+  const callers = new Map<number, Caller>();
   const behind = serveBehind(options, callers);
   const target = must(behind.port, "a port of the loopback listener");
   const open = new Set<Socket>();
@@ -77,7 +87,7 @@ function tlsOptions({ ca, cert, key }: PeerCredentials) {
 
 function serveBehind(
   { routes, credentials, admits }: PeerListenerOptions,
-  callers: ReadonlyMap<number, string>,
+  callers: ReadonlyMap<number, Caller>,
 ) {
   return Bun.serve({
     hostname: "127.0.0.1",
@@ -94,36 +104,44 @@ function serveBehind(
         const text = `this is host ${credentials.hostId}, not ${meant}`;
         return problem(421, new AppError("retryable", text));
       }
-      if (!(await admits(caller))) {
-        return problem(403, new AppError("terminal", `host ${caller} is not in the cluster`));
+      const { hostId } = caller;
+      const admitted = await admits(caller);
+      if (admitted === undefined) {
+        const text = `cannot tell whether host ${hostId} is in the cluster`;
+        return problem(503, new AppError("retryable", text));
+      }
+      if (!admitted) {
+        return problem(403, new AppError("terminal", `host ${hostId} is not in the cluster`));
       }
       const keepOpen = () => server.timeout(request, 0);
-      return answerCall(routes, { request, url: new URL(request.url), caller, keepOpen });
+      return answerCall(routes, { request, url: new URL(request.url), caller: hostId, keepOpen });
     },
   });
 }
 
 interface Connections {
-  /** Host ids by the loopback port of the connection that was made for them. */
-  readonly callers: Map<number, string>;
+  /** By the loopback port of the connection that was made for them. */
+  readonly callers: Map<number, Caller>;
   readonly open: Set<Socket>;
   readonly log: Logger;
 }
 
 /** Carries bytes both ways; the caller is known before the first one of it arrives behind. */
 function forward(socket: TLSSocket, port: number, { callers, open, log }: Connections): void {
-  const name: unknown = socket.getPeerCertificate().subject?.CN;
+  const { subject, raw } = socket.getPeerCertificate();
+  const name: unknown = subject?.CN;
   if (!socket.authorized || typeof name !== "string" || name === "") {
     log.warn("refused a caller", { error: socket.authorizationError });
     socket.destroy();
     return;
   }
+  const key = keyFingerprint(raw);
   socket.pause();
   const inner = connect({ port, host: "127.0.0.1" });
   let innerPort = -1;
   inner.on("connect", () => {
     innerPort = inner.localPort ?? -1;
-    callers.set(innerPort, name);
+    callers.set(innerPort, { hostId: name, key });
     socket.pipe(inner);
     inner.pipe(socket);
     socket.resume();

@@ -12,12 +12,14 @@ import type { ClusterKey } from "../store/cluster-key.ts";
 import { listHosts } from "../store/hosts.ts";
 import { loadJoinToken } from "../store/join-tokens.ts";
 import { removeNode } from "../store/rqlite-nodes.ts";
+import { sentUsers } from "../store/rqlited-files.ts";
 import { clusterTiming } from "../store/rqlited-process.ts";
 import type { Sealer } from "../store/sealing.ts";
 import type { ServerEnvironment } from "./environment.ts";
 import type { HostCertificate } from "./host-certificate.ts";
 import type { MembershipFile } from "./membership.ts";
 import { nodesOf, type OpenedStore } from "./open-store.ts";
+import type { StoreUsers } from "./store-users.ts";
 
 /** What the joining host says of itself. */
 export const JoinStatement = Type.Object({
@@ -37,6 +39,7 @@ export const JoinGrant = Type.Object({
   cluster_key: Type.String(),
   recovery: Type.Integer(),
   users: Type.Array(Type.Object({ username: Type.String(), password: Type.String() })),
+  store_users_ms: Type.Optional(Type.Number()),
   members: Type.Array(
     Type.Object({
       id: Type.String(),
@@ -55,6 +58,7 @@ export interface AdmitParts {
   readonly certificate: HostCertificate;
   readonly sealer: Sealer;
   readonly key: ClusterKey;
+  readonly storeUsers: Pick<StoreUsers, "settled">;
 }
 
 /** Proof of the cluster key that names one host. */
@@ -83,6 +87,7 @@ export async function admit(
     throw invalid("etcd_mode", "this token lets in hosts with `etcd_mode: client` only");
   }
   await checkName(parts, request.host_id, statement.proof);
+  await parts.storeUsers.settled();
   await becomePatient(parts);
   // What an earlier try left there would come back with other data.
   const nodes = nodesOf(environment, { ...parts, rqlited: opened.rqlited });
@@ -122,7 +127,7 @@ async function becomePatient({ environment, opened, membership }: AdmitParts): P
 }
 
 function grantOf({ environment, opened, membership }: AdmitParts, key: ClusterKey): JoinGrant {
-  const { cluster_id, ca_certificate, ca_key, recovery } = membership.content;
+  const { cluster_id, ca_certificate, ca_key, recovery, store_users_ms } = membership.content;
   const { users, url, raft } = opened.rqlited;
   const { host_id: id } = environment.config;
   const own = { id, url, raft, voter: membership.content.own?.voter ?? true };
@@ -132,10 +137,8 @@ function grantOf({ environment, opened, membership }: AdmitParts, key: ClusterKe
     ca_key,
     recovery,
     cluster_key: key.recoveryText().reveal(),
-    users: [users.server, users.keeper].map(({ username, password }) => ({
-      username,
-      password: password.reveal(),
-    })),
+    users: [...sentUsers(users)],
+    ...(store_users_ms === undefined ? {} : { store_users_ms }),
     members: [own, ...membership.others(id)],
   };
 }

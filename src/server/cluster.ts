@@ -39,7 +39,7 @@ export async function openCluster(
   const secrets = await openSecrets(environment, membership);
   const found = await findReturn(environment, secrets, membership);
   if (found.kind === "removed") {
-    await membership.update({ phase: "removed" });
+    await forgetCluster(environment);
     return undefined;
   }
   if (found.kind === "again") {
@@ -149,6 +149,15 @@ async function begin(
     members: [],
   });
   return { membership, key };
+}
+
+/** What this host was trusted with by a cluster that it does not belong to any more. */
+export async function forgetCluster(environment: ServerEnvironment): Promise<void> {
+  const { config, rng, log } = environment;
+  const membership = await MembershipFile.load(config.data_dir, rng);
+  await membership?.update({ phase: "removed", ca_key: "" });
+  await forget(environment);
+  log.warn("belongs to no cluster any more; its key, passwords and copy of the store are gone");
 }
 
 /** What is left of a join that failed, or of a cluster that this host was removed from. */

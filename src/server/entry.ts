@@ -76,6 +76,7 @@ export class Entry {
       ...observed,
       store: { url, raft, voter },
       peer_port: this.#peers.port,
+      certificate_keys: [...this.#member.certificate.keys()],
       ...(config.witness ? { witness: true, installations: [] } : {}),
     };
     await this.#reporter.register(host, signal);

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { hostCertificateValidMs } from "../base/limits.ts";
 import type { Rng } from "../base/rng.ts";
+import { keyFingerprint } from "../peer/credentials.ts";
 import { type Authority, renewAfter } from "../pki/authority.ts";
 import type { RqliteTls } from "../store/rqlite.ts";
 import { replaceFile } from "../store/rqlited-binary.ts";
@@ -41,6 +42,8 @@ export class HostCertificate {
   readonly files: CertificateFiles;
   readonly #deps: HostCertificateDeps;
   #tls: RqliteTls;
+  /** Announced, and not in use yet. */
+  #next: RqliteTls | undefined;
 
   private constructor(deps: HostCertificateDeps, files: CertificateFiles, tls: RqliteTls) {
     this.#deps = deps;
@@ -53,7 +56,9 @@ export class HostCertificate {
     const files = hostCertificateFiles(deps.dataDir);
     const known = readTls(files);
     if (known && isGoodCertificate(known, deps)) return new HostCertificate(deps, files, known);
-    return new HostCertificate(deps, files, await issue(deps, files));
+    const issued = await issueHostCertificate(deps);
+    await write(deps, files, issued);
+    return new HostCertificate(deps, files, issued);
   }
 
   /** What clients of this host present. */
@@ -72,10 +77,20 @@ export class HostCertificate {
     return new X509Certificate(this.#tls.cert).validToDate.getTime();
   }
 
-  /** Replaces it when it is due, or in any case; true when it did. */
-  async renew(always: boolean): Promise<boolean> {
+  /** Fingerprints of the keys that this host shows, or is about to show. */
+  keys(): readonly string[] {
+    const next = this.#next ? [keyFingerprint(this.#next.cert)] : [];
+    return [keyFingerprint(this.#tls.cert), ...next];
+  }
+
+  /** Replaces it when it is due, or in any case; true when it did. `announce` tells the others its key before. */
+  async renew(always: boolean, announce: () => Promise<void>): Promise<boolean> {
     if (!always && isGoodCertificate(this.#tls, this.#deps)) return false;
-    this.#tls = await issue(this.#deps, this.files);
+    this.#next ??= await issueHostCertificate(this.#deps);
+    await announce();
+    await write(this.#deps, this.files, this.#next);
+    this.#tls = this.#next;
+    this.#next = undefined;
     return true;
   }
 }
@@ -131,15 +146,17 @@ export async function issueHostCertificate(deps: CertificateDeps): Promise<Rqlit
   };
 }
 
-async function issue(deps: HostCertificateDeps, files: CertificateFiles): Promise<RqliteTls> {
+async function write(
+  deps: HostCertificateDeps,
+  files: CertificateFiles,
+  tls: RqliteTls,
+): Promise<void> {
   const { rng } = deps;
-  const tls = await issueHostCertificate(deps);
   await mkdir(join(deps.dataDir, "certificates"), { recursive: true, mode: 0o700 });
   await replaceFile(files.ca, tls.ca, { mode: 0o600, rng });
   // The key first: who reads in between has two that do not fit, and reads again.
   await replaceFile(files.key, tls.key, { mode: 0o600, rng });
   await replaceFile(files.certificate, tls.cert, { mode: 0o600, rng });
-  return tls;
 }
 
 function namesOf({ addresses }: CertificateDeps): readonly string[] {

@@ -51,6 +51,7 @@ export async function takeSeat(
     registered: false,
     clustered: true,
     recovery: grant.recovery,
+    ...(grant.store_users_ms === undefined ? {} : { store_users_ms: grant.store_users_ms }),
     members: grant.members,
   });
   const key = await replaceKey(environment, grant.cluster_key);

@@ -37,7 +37,12 @@ export async function followMembers(
 }
 
 function membersOf(hosts: readonly StoredHost[]): readonly NamedMember[] {
-  return hosts.flatMap(({ record: { id, store } }) => (store ? [{ id, ...store }] : []));
+  return hosts.flatMap(({ record: { id, store, peer_port: port, peer_addresses } }) => {
+    if (!store) return [];
+    const [address = ""] = peer_addresses;
+    const host = address.includes(":") ? `[${address}]` : address;
+    return [{ id, ...store, ...(port === undefined ? {} : { peer: `${host}:${port}` }) }];
+  });
 }
 
 function isIn(hosts: readonly StoredHost[], hostId: string): boolean {

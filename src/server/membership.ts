@@ -14,6 +14,8 @@ const NamedMember = Type.Object({
   url: Type.String(),
   raft: Type.String(),
   voter: Type.Boolean(),
+  /** `host:port` of its internal listener. */
+  peer: Type.Optional(Type.String()),
 });
 export type NamedMember = Static<typeof NamedMember>;
 
@@ -40,6 +42,8 @@ const Membership = Type.Object({
   own: Type.Optional(Type.Object({ raft: Type.String(), voter: Type.Boolean() })),
   /** The last wish of the cluster to have certificates replaced that this host followed. */
   certificates_after_ms: Type.Optional(Type.Number()),
+  /** When the passwords of the store were made that this host has; absent = with the cluster. */
+  store_users_ms: Type.Optional(Type.Number()),
   /** Members of the store, this host's included. */
   members: Type.Array(NamedMember),
 });

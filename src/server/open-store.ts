@@ -22,8 +22,6 @@ export interface OpenedStore {
   readonly store: Store;
   readonly rqlite: Rqlite;
   readonly rqlited: Rqlited;
-  /** Holds the password of keepers, for those that run as the server's user. */
-  readonly keeperPasswordFile: string;
 }
 
 /** How this host's member takes part. */
@@ -88,18 +86,17 @@ export async function openStore(
   try {
     const rqlite = createRqlite({
       urls: () => [rqlited.url, ...membership.others(config.host_id).map(({ url }) => url)],
-      ...rqlited.users.server,
+      username: rqlited.users.server.username,
+      password: () => rqlited.users.server.password,
       clock,
       rng,
       tls,
       linearizableAs: rqlited.capabilities.linearizable ? "linearizable" : "strong",
       lacksSpace: () => spaceProblem(rqlitedPaths(config.data_dir).data),
     });
-    const password = rqlited.users.keeper.password.reveal();
-    const keeperPasswordFile = keeperPasswordPath(config.data_dir);
-    await replaceFile(keeperPasswordFile, `${password}\n`, { mode: 0o600, rng });
+    await writeKeeperPassword(environment, rqlited);
     const store = createStore({ rqlite, clock, rng });
-    return { store, rqlite, rqlited, keeperPasswordFile };
+    return { store, rqlite, rqlited };
   } catch (thrown) {
     await rqlited.stop();
     throw thrown;
@@ -121,6 +118,15 @@ export async function migrateStore(
 ): Promise<void> {
   const { applied } = await migrate({ rqlite, clock }, migrations, signal);
   if (applied.length > 0) log.component("store").info("migrated", { applied });
+}
+
+/** Puts the password where the keepers of this host follow it. */
+export async function writeKeeperPassword(
+  { config, rng }: ServerEnvironment,
+  { users }: Rqlited,
+): Promise<void> {
+  const text = `${users.keeper.password.reveal()}\n`;
+  await replaceFile(keeperPasswordPath(config.data_dir), text, { mode: 0o600, rng });
 }
 
 /** Where a server keeps the password for the keepers of its host. */

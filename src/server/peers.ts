@@ -43,6 +43,8 @@ export interface Peers {
 export interface PeersOptions {
   readonly environment: ServerEnvironment;
   readonly store: Store;
+  /** Beside those that concern the host itself. */
+  readonly routes: InternalRoutes;
   /** Holds the files of this host's certificate. */
   readonly certificates: string;
   /** Reaches hosts that have no server of their own. */
@@ -57,7 +59,7 @@ export async function openPeers(options: PeersOptions): Promise<Peers> {
   const listener = await listen(environment, {
     hostname: must(environment.config.peer_addresses[0], "an address of this host"),
     credentials: credentials.current(),
-    routes: routesOf(environment),
+    routes: { ...routesOf(environment), ...options.routes },
     log,
     admits: admission(options),
   });
@@ -94,19 +96,20 @@ function routesOf(environment: ServerEnvironment): InternalRoutes {
 function admission({ environment, store }: PeersOptions): PeerListenerOptions["admits"] {
   const { clock, log } = environment;
   const seenMs = new Map<string, number>();
-  return async (hostId) => {
-    const lastMs = seenMs.get(hostId);
+  return async ({ hostId, key }) => {
+    const who = `${hostId} ${key}`;
+    const lastMs = seenMs.get(who);
     if (lastMs !== undefined && clock.monotonicMs() - lastMs < peerAdmissionKeptMs) return true;
     try {
       const [host] = await listHosts(store.display, [hostId]);
-      // What others may ask of a host is for servers; a host without one has a certificate for its keepers.
-      const asks = host !== undefined && host.record.ssh === undefined;
-      if (asks) seenMs.set(hostId, clock.monotonicMs());
-      else seenMs.delete(hostId);
-      return asks;
+      // A host without a server has a certificate for its keepers, and nothing to ask: its record names no key.
+      const admitted = host?.record.certificate_keys?.includes(key) ?? false;
+      if (admitted) seenMs.set(who, clock.monotonicMs());
+      else seenMs.delete(who);
+      return admitted;
     } catch (thrown) {
       log.component("peers").debug("cannot look up a host", { hostId, error: messageOf(thrown) });
-      return lastMs !== undefined;
+      return lastMs === undefined ? undefined : true;
     }
   };
 }

@@ -2,23 +2,40 @@
 // it instead of what it remembers.
 import { cp, mkdir, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
+import { Value } from "@sinclair/typebox/value";
 import { rfc3339 } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
-import { leftBehindCheckMs, leftBehindTimeoutMs, recoveryCommitTimeoutMs } from "../base/limits.ts";
+import {
+  leftBehindCheckMs,
+  leftBehindTimeoutMs,
+  recoveryCommitTimeoutMs,
+  storeNodesTimeoutMs,
+} from "../base/limits.ts";
+import { Secret } from "../base/secret.ts";
+import { peerPaths } from "../host/peer-messages.ts";
 import { OperationError } from "../operations/errors.ts";
+import { peerLink } from "../peer/client.ts";
 import { isNode, type NodeAccess } from "../store/capabilities.ts";
 import { loadClusterSetting, raiseClusterSetting } from "../store/cluster-settings.ts";
 import { forgetOtherMembers } from "../store/hosts.ts";
 import { createRqlite, type Rqlite } from "../store/rqlite.ts";
 import { writeLonePeer } from "../store/rqlite-nodes.ts";
-import { ensureUsers, freePort, rqlitedPaths } from "../store/rqlited-files.ts";
+import {
+  adoptUsers,
+  ensureUsers,
+  freePort,
+  rqlitedPaths,
+  SERVER_USER,
+} from "../store/rqlited-files.ts";
 import { clusterTiming } from "../store/rqlited-process.ts";
 import { StoreError } from "../store/store-error.ts";
 import type { ServerEnvironment } from "./environment.ts";
+import type { HostCertificate } from "./host-certificate.ts";
 import type { Member } from "./member.ts";
 import { endStore, type Secrets } from "./member.ts";
 import type { MembershipFile, NamedMember } from "./membership.ts";
 import { listenHost } from "./open-store.ts";
+import { type StoreUsers, StoreUsersMessage } from "./store-users.ts";
 
 /** Of the names of what was replaced, beside the store's directory. */
 const COPY_PREFIX = "replaced-";
@@ -102,32 +119,80 @@ export type Return =
   /** It joins again, with an empty copy of the store. */
   | { readonly kind: "again"; readonly members: readonly NamedMember[]; readonly recovery: number };
 
-/** Asks the other members, before this host's own copy of the store can do any harm. */
+/**
+ * Asks the other members, before this host's own copy of the store can do any harm. `passwords` takes those of the
+ * store's users that this host missed.
+ */
 export async function findReturn(
   environment: ServerEnvironment,
   { certificate }: Secrets,
   membership: MembershipFile,
+  passwords = (message: StoreUsersMessage) => writeUsers(environment, membership, message),
 ): Promise<Return> {
   const { config, clock, rng, log } = environment;
   const { server } = await ensureUsers(rqlitedPaths(config.data_dir), rng);
-  const asked = membership.others(config.host_id).map(async ({ url }) => {
-    const rqlite = createRqlite({
-      urls: [url],
-      ...server,
-      clock,
-      rng,
-      tls: () => certificate.tls(),
-    });
+  const asked = membership.others(config.host_id).map(async (member) => {
+    const { url } = member;
+    const ask = (password: Secret) => {
+      const { username } = server;
+      const tls = () => certificate.tls();
+      const rqlite = createRqlite({ urls: [url], username, password, clock, rng, tls });
+      return askOne(rqlite, config.host_id, membership.content.recovery);
+    };
     try {
-      return await askOne(rqlite, config.host_id, membership.content.recovery);
+      return await ask(server.password);
     } catch (thrown) {
-      log.debug("cannot ask a member at the start", { url, error: messageOf(thrown) });
-      return undefined;
+      log.debug("cannot ask a member", { url, error: messageOf(thrown) });
+      if (!(thrown instanceof StoreError) || thrown.reason !== "auth") return undefined;
     }
+    return await askForUsers(environment, { member, certificate, adopt: passwords }, ask);
   });
   const answers = (await Promise.all(asked)).filter((answer) => answer !== undefined);
   const ahead = answers.find(({ kind }) => kind !== "current");
   return ahead ?? { kind: "current" };
+}
+
+interface Missed {
+  readonly member: NamedMember;
+  readonly certificate: HostCertificate;
+  readonly adopt: (message: StoreUsersMessage) => Promise<void>;
+}
+
+/** The passwords were replaced: this host missed that, or does not belong to the cluster any more. */
+async function askForUsers(
+  { clock, log }: ServerEnvironment,
+  { member: { id, peer }, certificate, adopt }: Missed,
+  ask: (password: Secret) => Promise<Return>,
+): Promise<Return | undefined> {
+  const [, host = "", port = ""] = /^\[?(.*?)\]?:(\d+)$/.exec(peer ?? "") ?? [];
+  if (host === "") return undefined;
+  const { ca, cert, key } = certificate.tls();
+  const credentials = { ca, cert, key: new Secret(key), hostId: "", notAfterMs: 0 };
+  const link = peerLink({ hostId: id, addresses: [host], port: Number(port) }, () => credentials);
+  try {
+    const signal = clock.deadline(storeNodesTimeoutMs);
+    const response = await link.request({ method: "GET", path: peerPaths.storeUsers, signal });
+    if (response.status === 403) return { kind: "removed" };
+    const message: unknown = await response.json();
+    if (!Value.Check(StoreUsersMessage, message)) return undefined;
+    await adopt(message);
+    const password = message.users.find(({ username }) => username === SERVER_USER)?.password;
+    return await ask(new Secret(password ?? ""));
+  } catch (thrown) {
+    log.debug("cannot ask a member for its passwords", { id, error: messageOf(thrown) });
+    return undefined;
+  }
+}
+
+/** For a host whose rqlited does not run: it begins with them. */
+async function writeUsers(
+  { config, rng }: ServerEnvironment,
+  membership: MembershipFile,
+  { made_ms, users }: StoreUsersMessage,
+): Promise<void> {
+  if (made_ms <= (membership.content.store_users_ms ?? 0)) return;
+  await adoptUsers(rqlitedPaths(config.data_dir), users, rng);
+  await membership.update({ store_users_ms: made_ms });
 }
 
 const OPTIONS = {
@@ -159,6 +224,7 @@ async function askOne(rqlite: Rqlite, hostId: string, known: number): Promise<Re
 export async function watchLeftBehind(
   member: Member,
   found: (how: "again" | "removed") => void,
+  storeUsers: Pick<StoreUsers, "adopt">,
   signal: AbortSignal,
 ): Promise<void> {
   const { environment, membership } = member;
@@ -167,7 +233,9 @@ export async function watchLeftBehind(
     await clock.sleep(leftBehindCheckMs, signal).catch(() => undefined);
     if (signal.aborted) return;
     try {
-      const { kind } = await findReturn(environment, member, membership);
+      const { kind } = await findReturn(environment, member, membership, (message) =>
+        storeUsers.adopt(message),
+      );
       if (kind === "current") continue;
       log.component("cluster").warn("the cluster went on without this host", { found: kind });
       return found(kind);

@@ -4,8 +4,12 @@ import { hostCertificateCheckMs } from "../base/limits.ts";
 import { loadClusterSetting } from "../store/cluster-settings.ts";
 import type { Member } from "./member.ts";
 
-/** Runs until the signal aborts. rqlited, keepers and connections under way are not disturbed. */
-export async function renewCertificate(member: Member, signal: AbortSignal): Promise<void> {
+/** Runs until the signal aborts. `announce` writes the host's record, with the keys to come. rqlited, keepers and connections under way are not disturbed. */
+export async function renewCertificate(
+  member: Member,
+  announce: () => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
   const { environment, certificate, membership, opened } = member;
   const log = environment.log.component("cluster");
   while (!signal.aborted) {
@@ -13,7 +17,7 @@ export async function renewCertificate(member: Member, signal: AbortSignal): Pro
       const { certificates_after_ms: doneMs = 0 } = membership.content;
       const { display } = opened.store;
       const wantedMs = await loadClusterSetting(display, "certificates_after_ms").catch(() => 0);
-      if (await certificate.renew(wantedMs > doneMs)) {
+      if (await certificate.renew(wantedMs > doneMs, announce)) {
         log.info("renewed the certificate of this host", { notAfterMs: certificate.notAfterMs() });
       }
       if (wantedMs > doneMs) await membership.update({ certificates_after_ms: wantedMs });

@@ -24,6 +24,7 @@ import { openProbe } from "./ssh-host/probe.ts";
 import { createSshWays, type SshWays } from "./ssh-host/ways.ts";
 import { createHostWork } from "./ssh-host/work.ts";
 import { storeUrlsPath, writeStoreUrls } from "./store-urls.ts";
+import { StoreUsers } from "./store-users.ts";
 import { superviseKeepers } from "./supervise-keepers.ts";
 import { settleVote } from "./vote.ts";
 
@@ -58,9 +59,11 @@ export async function serve(
     log: environment.log.component("hosts"),
     sealer: member.sealer,
   });
+  const storeUsers = new StoreUsers(member);
   const peers = await openPeers({
     environment,
     store: opened.store,
+    routes: storeUsers.routes(),
     certificates,
     otherwise: (host) => ways.executor(host),
   });
@@ -74,11 +77,13 @@ export async function serve(
     }
     await settleVote(member, () => entry.register(signal)).catch(logVote(member));
   }
-  const runtime = runtimeOf(member, peers);
+  const runtime = runtimeOf(member, peers, storeUsers);
   const background = startBackground(environment, {
     ...pieces(member, runtime, entry, ways),
     peers: peers.follow,
-    leftBehind: (ending) => watchLeftBehind(member, (how) => leaving.abort(how), ending),
+    storeUsers: (ending) => storeUsers.run(peers.executor, ending),
+    leftBehind: (ending) =>
+      watchLeftBehind(member, (how) => leaving.abort(how), storeUsers, ending),
   });
   return {
     runtime,
@@ -102,7 +107,7 @@ function logVote({ environment }: Member) {
   return (thrown: unknown) => environment.log.warn("has no vote yet", { error: messageOf(thrown) });
 }
 
-function runtimeOf(member: Member, peers: Peers): ClusterRuntime {
+function runtimeOf(member: Member, peers: Peers, storeUsers: StoreUsers): ClusterRuntime {
   const { environment, membership, opened, sealer, authority } = member;
   const { clock, rng } = environment;
   return {
@@ -115,7 +120,7 @@ function runtimeOf(member: Member, peers: Peers): ClusterRuntime {
       const token = newJoinToken(authority.certificatePem, rng);
       return must(parseJoinToken(token), "the parts of a new token");
     },
-    admit: (request) => admit(member, request),
+    admit: (request) => admit({ ...member, storeUsers }, request),
     recoverQuorum: () => recoverQuorum(member),
     rotateCertificates: () => rotateHostCertificates(member),
     backup: () => backupStore(member),
@@ -166,7 +171,7 @@ function pieces(
     worker: inside((ending) => worker.run(ending)),
     report: inside((ending) => entry.report(ending)),
     members: inside((ending) => followMembers(member, () => entry.removed(), ending)),
-    certificate: (ending) => renewCertificate(member, ending),
+    certificate: inside((ending) => renewCertificate(member, () => entry.register(ending), ending)),
     vote: inside((ending) => keepVote(member, entry, ending)),
   };
 }

@@ -173,6 +173,8 @@ export const HostRecord = closed({
   server_version: Type.String(),
   /** Port of its server's internal listener. Absent where the host has no server, or never joined others. */
   peer_port: Type.Optional(Type.Integer()),
+  /** Fingerprints of the keys of its certificates: the one that it uses, and the one that comes next. */
+  certificate_keys: Type.Optional(Strings),
   /** Absent where the host has no server. */
   store: Type.Optional(StoreMember),
   /** Only where the host has no server. */

@@ -6,9 +6,10 @@ import type { Query } from "./statement.ts";
 
 /**
  * `certificates_after_ms`: hosts replace certificates that are older (wall clock, milliseconds).
+ * `store_users_after_ms`: hosts take other passwords of the store than those that were made before (the same).
  * `recovery`: how often the cluster went on from what was left; hosts that know less stay out.
  */
-export type ClusterSetting = "certificates_after_ms" | "recovery";
+export type ClusterSetting = "certificates_after_ms" | "store_users_after_ms" | "recovery";
 
 /** 0 when it was never set. */
 export async function loadClusterSetting(db: StoreDb, name: ClusterSetting): Promise<number> {

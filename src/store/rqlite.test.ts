@@ -164,7 +164,6 @@ describe("what is tried again", () => {
   });
 
   const final: readonly (readonly [string, StoreReason, Behaviour])[] = [
-    ["wrong credentials", "auth", status(401, "")],
     ["a request it does not understand", "sql", status(400, "bad")],
     ["a statement that is wrong", "sql", answer({ results: [{ error: "near x: syntax error" }] })],
     [
@@ -200,6 +199,21 @@ describe("several addresses", () => {
     expect((await failure(rqlite.request([INSERT], { timeoutMs: 50 }))).reason).toBe("unknown");
     await rqlite.request([INSERT]);
     expect([silent.seen.length, alive.seen.length]).toEqual([1, 1]);
+  });
+
+  test("a password that is refused is tried again: it may have been replaced meanwhile", async () => {
+    let password = new Secret("old");
+    const { url, seen } = serve((request) => {
+      const good = request.headers.get("authorization") === `Basic ${btoa("pgherd:new")}`;
+      return good ? Response.json(WRITTEN) : new Response("", { status: 401 });
+    });
+    const rqlite = client([url], { password: () => password });
+    expect((await failure(rqlite.request([INSERT], ENOUGH))).reason).toBe("auth");
+    const asked = rqlite.request([INSERT]);
+    await Bun.sleep(50);
+    password = new Secret("new");
+    expect((await asked).length).toBe(1);
+    expect(seen.length).toBeGreaterThan(2);
   });
 
   test("all of them dead is an error after the deadline", async () => {

@@ -2,7 +2,13 @@
 // applied, and tells apart what was refused, what failed, and what may have been applied. It knows no
 // table, and never logs or throws parameters or credentials.
 import type { Clock } from "../base/clock.ts";
-import { storeDeadlineMs, storeLeaderlessMs, storeProbeMs, storeReturnMs } from "../base/limits.ts";
+import {
+  storeAuthPatienceMs,
+  storeDeadlineMs,
+  storeLeaderlessMs,
+  storeProbeMs,
+  storeReturnMs,
+} from "../base/limits.ts";
 import { backoffMs } from "../base/retry.ts";
 import type { Rng } from "../base/rng.ts";
 import type { Secret } from "../base/secret.ts";
@@ -43,7 +49,8 @@ export interface RqliteOptions {
    */
   readonly urls: readonly string[] | (() => readonly string[]);
   readonly username: string;
-  readonly password: Secret;
+  /** As a function it is asked before every request: passwords are replaced when a host is removed. */
+  readonly password: Secret | (() => Secret);
   readonly clock: Clock;
   readonly rng: Rng;
   /** As a function it is asked before every request: certificates are renewed. */
@@ -85,6 +92,7 @@ class RqliteClient implements Rqlite {
     const { clock, rng } = this.#options;
     const endMs = clock.monotonicMs() + (options.deadlineMs ?? storeDeadlineMs);
     let failure: StoreError | undefined;
+    let refusedMs: number | undefined;
     for (let attempt = 0; ; attempt++) {
       options.signal?.throwIfAborted();
       if (prepared.needsLeader && this.#troubledMs !== undefined) {
@@ -99,6 +107,10 @@ class RqliteClient implements Rqlite {
       failure = tried;
       if (prepared.needsLeader && isOutage(tried)) this.#troubledMs ??= startedMs;
       if (!mayRepeat(tried, prepared.repeatable)) throw tried;
+      if (tried.reason === "auth") {
+        refusedMs ??= startedMs;
+        if (clock.monotonicMs() - refusedMs >= storeAuthPatienceMs) throw tried;
+      }
       const count = this.#urls().length;
       const round = Math.floor(attempt / count);
       const waitMs = (attempt + 1) % count === 0 ? backoffMs(BACKOFF, round, rng) : 0;
@@ -230,7 +242,9 @@ class RqliteClient implements Rqlite {
   }
 
   #basicAuth(): string {
-    const pair = `${this.#options.username}:${this.#options.password.reveal()}`;
+    const { username, password } = this.#options;
+    const current = typeof password === "function" ? password() : password;
+    const pair = `${username}:${current.reveal()}`;
     return `Basic ${Buffer.from(pair).toString("base64")}`;
   }
 }
@@ -249,6 +263,7 @@ function isOutage(error: StoreError): boolean {
 /** Whether a failed try may be followed by another. */
 function mayRepeat(error: StoreError, repeatable: boolean): boolean {
   if (error.statement !== undefined) return false;
-  if (error.reason === "no_leader" || error.reason === "unavailable") return true;
+  // Passwords are replaced on all hosts at once; for a moment one of them is late.
+  if (["no_leader", "unavailable", "auth"].includes(error.reason)) return true;
   return repeatable && (error.reason === "unknown" || error.reason === "timeout");
 }

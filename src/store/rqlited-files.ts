@@ -64,10 +64,29 @@ const KEEPER = "keeper";
 /** The keeper reads and writes its own rows; it neither joins, removes, backs up nor loads. */
 const PERMISSIONS = { [SERVER_USER]: ["all"], [KEEPER]: ["query", "execute", "ready"] };
 
+/** A user as hosts tell each other, over mutual TLS only. */
+export interface SentUser {
+  readonly username: string;
+  readonly password: string;
+}
+
+/** The users as they are told. */
+export function sentUsers({ server, keeper }: RqlitedUsers): readonly SentUser[] {
+  return [server, keeper].map(({ username, password }) => ({
+    username,
+    password: password.reveal(),
+  }));
+}
+
+/** Users with passwords that nobody knows yet. */
+export function newUsers(rng: Rng): readonly SentUser[] {
+  return Object.keys(PERMISSIONS).map((username) => ({ username, password: newPassword(rng) }));
+}
+
 /** Makes the users those of another node, for one that joins it. */
 export async function adoptUsers(
   paths: RqlitedPaths,
-  users: readonly { readonly username: string; readonly password: string }[],
+  users: readonly SentUser[],
   rng: Rng,
 ): Promise<void> {
   await mkdir(paths.directory, { recursive: true, mode: 0o700 });

@@ -13,11 +13,13 @@ import {
 import type { RqliteTls } from "./rqlite.ts";
 import { type EmbeddedBinary, ensureBinary, removeOtherBinaries } from "./rqlited-binary.ts";
 import {
+  adoptUsers,
   type Endpoint,
   ensureState,
   ensureUsers,
   type RqlitedUsers,
   rqlitedPaths,
+  type SentUser,
   saveState,
 } from "./rqlited-files.ts";
 import {
@@ -85,6 +87,8 @@ export interface Rqlited {
   leads(signal: AbortSignal): Promise<boolean>;
   /** Ends it, does what may be done only then, starts it changed, and waits until it is ready. */
   restart(change: RqlitedChange, between?: () => Promise<void>): Promise<void>;
+  /** Restarts it with other passwords; the old ones are worth nothing from then on. */
+  replaceUsers(users: readonly SentUser[]): Promise<void>;
   /** Ends supervision and leaves it running, for a server that only restarts. */
   release(): Promise<void>;
   /** Ends supervision and rqlited: SIGTERM, then SIGKILL. Call it last, after all users of the store. */
@@ -105,7 +109,7 @@ export async function superviseRqlited(
   const paths = rqlitedPaths(options.dataDir);
   await mkdir(paths.data, { recursive: true, mode: 0o700 });
   const binary = await ensureBinary(options.asset, paths.binaries, deps.rng);
-  const users = await ensureUsers(paths, deps.rng);
+  let users = await ensureUsers(paths, deps.rng);
   let state = await ensureState(paths, { http: options.http, raft: options.raft }, deps.rng);
   const commandLine = (change: RqlitedChange) =>
     rqlitedArguments({
@@ -123,7 +127,9 @@ export async function superviseRqlited(
   let current: RqlitedChange = options;
   const node: NodeAccess = {
     url: `${options.tls ? "https" : "http"}://${hostText(state.http)}`,
-    credentials: users.server,
+    get credentials() {
+      return users.server;
+    },
     ...(options.tls ? { tls: options.tls.client } : {}),
   };
   const target = {
@@ -142,23 +148,32 @@ export async function superviseRqlited(
       ...capabilities,
     });
   }
+  const restart = (change: RqlitedChange, between = async () => {}) => {
+    const { join: _done, ...before } = current;
+    current = { ...before, ...change };
+    const { raftPort } = change;
+    if (raftPort !== undefined) state = { ...state, raft: { ...state.raft, port: raftPort } };
+    return supervisor.replace(commandLine(current), between);
+  };
   return {
     url: node.url,
     get raft() {
       return hostText(state.raft);
     },
-    users,
+    get users() {
+      return users;
+    },
     capabilities,
     adopted,
     identity: () => supervisor.identity(),
     leads: (leadSignal) =>
       isLeader(node, deps.clock.deadline(storeLeadershipTimeoutMs, leadSignal)),
-    restart(change, between = async () => undefined) {
-      const { join: _done, ...before } = current;
-      current = { ...before, ...change };
-      const { raftPort } = change;
-      if (raftPort !== undefined) state = { ...state, raft: { ...state.raft, port: raftPort } };
-      return supervisor.replace(commandLine(current), between);
+    restart,
+    replaceUsers(wanted) {
+      return restart({}, async () => {
+        await adoptUsers(paths, wanted, deps.rng);
+        users = await ensureUsers(paths, deps.rng);
+      });
     },
     release: () => supervisor.release(),
     stop: () => supervisor.stop(),

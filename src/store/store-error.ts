@@ -41,13 +41,13 @@ function kindOf(reason: StoreReason): ErrorKind {
     case "unavailable":
     case "timeout":
     case "full":
+    case "auth":
     case "unknown":
       return "retryable";
     case "sql":
       return "bug";
     case "constraint":
     case "conflict":
-    case "auth":
       return "terminal";
   }
 }

@@ -162,6 +162,11 @@ export class TestHost {
     );
   }
 
+  /** The file with the passwords of the store, as text. */
+  storeAuth(): string {
+    return readFileSync(join(this.dataDir, "rqlited/auth.json"), "utf8");
+  }
+
   membership(): Body {
     return JSON.parse(readFileSync(join(this.dataDir, "membership.json"), "utf8"));
   }

@@ -11,6 +11,7 @@ import { AppError } from "../../src/base/errors.ts";
 import { accountName, ownUid } from "../../src/host/account.ts";
 import { listProcesses, readArguments } from "../../src/host/process.ts";
 import type { PeerCredentials } from "../../src/peer/credentials.ts";
+import { keyFingerprint } from "../../src/peer/credentials.ts";
 import { listenForPeers } from "../../src/peer/listener.ts";
 import { PlanFences } from "../../src/peer/plan-fences.ts";
 import type { Authority } from "../../src/pki/authority.ts";
@@ -92,12 +93,20 @@ test("a host of another cluster is not believed", async () => {
   expect(String(failed)).toContain("host h2");
 });
 
-test("a host that was removed from the cluster is refused, whatever its certificate says", async () => {
-  const removed = new Set<string>();
-  const host = await PeerHost.start(authority, "h2", { admits: async (id) => !removed.has(id) });
+test("a host that was removed is refused, whatever its certificate says, and so is another's key", async () => {
+  const known = new Map([[caller.hostId, keyFingerprint(caller.cert)]]);
+  let readable = true;
+  const host = await PeerHost.start(authority, "h2", {
+    admits: async ({ hostId, key }) => (readable ? known.get(hostId) === key : undefined),
+  });
   hosts.push(host);
   expect((await host.executorFor(caller).stat("/etc"))?.kind).toBe("directory");
-  removed.add(caller.hostId);
+  const forged = await issueFor(authority, caller.hostId, host.directory);
+  await expect(host.executorFor(forged).stat("/etc")).rejects.toThrow("not in the cluster");
+  readable = false;
+  await expect(host.executorFor(caller).stat("/etc")).rejects.toThrow("cannot tell whether");
+  readable = true;
+  known.delete(caller.hostId);
   await expect(host.executorFor(caller).stat("/etc")).rejects.toThrow("not in the cluster");
   const run = host.executorFor(caller).run({ argv: ["true"] });
   await expect(run).rejects.toThrow("not in the cluster");

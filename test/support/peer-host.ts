@@ -19,7 +19,11 @@ import {
 } from "../../src/peer/credentials.ts";
 import { hostRoutes } from "../../src/peer/host-routes.ts";
 import type { InternalRoutes } from "../../src/peer/internal-call.ts";
-import { listenForPeers, type PeerListener } from "../../src/peer/listener.ts";
+import {
+  listenForPeers,
+  type PeerListener,
+  type PeerListenerOptions,
+} from "../../src/peer/listener.ts";
 import { PlanFences } from "../../src/peer/plan-fences.ts";
 import { RunningCalls } from "../../src/peer/running-calls.ts";
 import { type Authority, createAuthority } from "../../src/pki/authority.ts";
@@ -76,7 +80,7 @@ export class PeerHost {
     authority: Authority,
     hostId: string,
     options: {
-      readonly admits?: (hostId: string) => Promise<boolean>;
+      readonly admits?: PeerListenerOptions["admits"];
       readonly calls?: RunningCalls;
       readonly routes?: InternalRoutes;
     } = {},
