@@ -29,6 +29,8 @@ for (const server of completeServers()) {
       created: [gone, "kept_by_user"],
       dropped: [],
       advanced: [],
+      unprotected: ["theirs"],
+      protects: false,
       problems: [],
     });
     const changes = await ensure(primary, { name: own }, { name: other }, { name: "no-slot" });
@@ -56,6 +58,57 @@ for (const server of completeServers()) {
     expect(await ensure(standby, { name: other, confirmedLsn: half })).toMatchObject({
       advanced: [],
     });
+  }, 180_000);
+}
+
+for (const server of completeServers().filter(({ major }) => major >= 17)) {
+  test(`PostgreSQL ${server.major}: a logical slot made for failover goes on behind the new primary`, async () => {
+    bench = await StandbyBench.open(server);
+    const old = await bench.primary();
+    const winner = await bench.standby(old);
+    await old.sql("CREATE TABLE t (n int)");
+    await old.sql(
+      "SELECT pg_create_logical_replication_slot('feed', 'test_decoding', false, false, true)",
+    );
+    const waits = { synchronizedStandbySlots: [memberSlotName(winner.id)] };
+    await old.reconfigure({ role: waits });
+    const slots = { name: memberSlotName(winner.id) };
+    expect(await ensure(old, slots)).toMatchObject({ unprotected: [], protects: true });
+    await old.sql("INSERT INTO t VALUES (1)");
+    const ready = `SELECT synced AND NOT temporary FROM pg_replication_slots WHERE slot_name = 'feed'`;
+    const take = "SELECT pg_logical_slot_get_changes('feed', NULL, NULL)";
+    // The copy is ready once the slot has moved past what the standby kept when it began.
+    await winner.until("the slot's copy", async () => {
+      await old.sql("SELECT pg_log_standby_snapshot()");
+      await old.sql(take);
+      const [row] = await winner.sql(`SELECT (${ready}) AS ready`);
+      return row?.ready === true ? true : undefined;
+    });
+    await old.sql("INSERT INTO t VALUES (3)");
+    await old.stop("fast");
+    await winner.reconfigure({});
+    await winner.mechanics.letGo(await winner.session(), never);
+    const allotted = { timeline: 2, stallMs: 10_000 };
+    const outcome = await winner.mechanics.promote(await winner.session(), allotted, never);
+    expect(outcome.kind).toBe("promoted");
+    await winner.sql("INSERT INTO t VALUES (2)");
+    const changes =
+      "SELECT string_agg(data, ' ') FROM pg_logical_slot_get_changes('feed', NULL, NULL)";
+    const said = await winner.value(changes);
+    expect(said).toContain("n[integer]:3");
+    expect(said).toContain("n[integer]:2");
+    // The old primary comes back with its own slot of that name, which gives way to the copy.
+    await old.mechanics.prepareStandby();
+    await winner.ensureSlots();
+    await old.start({ follow: winner });
+    expect((await ensure(old, { name: memberSlotName(winner.id) })).dropped).toContain("feed");
+    await old.until("the slot's copy on the old primary", async () => {
+      await winner.sql("SELECT pg_log_standby_snapshot()");
+      await winner.sql(take);
+      const [row] = await old.sql(`SELECT (${ready}) AS ready`);
+      return row?.ready === true ? true : undefined;
+    });
+    expect((await ensure(old, { name: memberSlotName(winner.id) })).dropped).toEqual([]);
   }, 180_000);
 }
 

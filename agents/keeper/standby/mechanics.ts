@@ -151,6 +151,13 @@ export interface SlotChanges {
   readonly created: readonly string[];
   readonly dropped: readonly string[];
   readonly advanced: readonly string[];
+  /**
+   * Logical slots of a primary that end with it: those that were not made for failover (17+), and every one up to 16,
+   * which cannot have them on standbys. Their consumers have to begin anew after a failover.
+   */
+  readonly unprotected: readonly string[];
+  /** A primary has logical slots that standbys are to have: decoding should wait for them (17+). */
+  readonly protects: boolean;
   /** What could not be done, one sentence each; tried again the next time. */
   readonly problems: readonly string[];
 }
@@ -214,8 +221,9 @@ export interface StandbyMechanics {
   checkpoint(session: SqlSession, signal: AbortSignal): Promise<void>;
 
   /**
-   * Makes the physical slots be as wanted, on a primary or a standby. Drops only slots of members that are no longer
-   * wanted, and only when nobody uses them.
+   * Makes the physical slots be as wanted, on a primary or a standby. Drops slots of members that are no longer
+   * wanted, and on a standby those that it has from its time as primary and that keep copies of the new primary's from
+   * coming (17+); both only when nobody uses them.
    */
   ensureSlots(
     session: SqlSession,

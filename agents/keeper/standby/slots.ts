@@ -20,6 +20,8 @@ interface Changes {
   readonly created: string[];
   readonly dropped: string[];
   readonly advanced: string[];
+  readonly unprotected: readonly string[];
+  readonly protects: boolean;
   readonly problems: string[];
 }
 
@@ -29,12 +31,21 @@ export async function ensureSlots(
   wanted: readonly WantedSlot[],
   signal: AbortSignal,
 ): Promise<SlotChanges> {
-  const changes: Changes = { created: [], dropped: [], advanced: [], problems: [] };
   const [positions] = await session.query(selectPositions, [], { signal });
   const replayLsn = lsnOf(positions?.replay_lsn);
   const standby = positions?.in_recovery === true;
   const slots = (await session.query(selectSlots)).map(parseSlot);
-  for (const slot of slots.filter((candidate) => isForgotten(candidate, wanted))) {
+  const logical = standby ? [] : slots.filter((slot) => slot.kind === "logical" && !slot.temporary);
+  const changes: Changes = {
+    created: [],
+    dropped: [],
+    advanced: [],
+    unprotected: logical.filter(({ failover }) => !failover).map(({ name }) => name),
+    protects: logical.some(({ failover }) => failover),
+    problems: [],
+  };
+  const isNeedless = (slot: SlotRow) => isForgotten(slot, wanted) || (standby && isStranded(slot));
+  for (const slot of slots.filter(isNeedless)) {
     await attempt(changes, slot.name, async () => {
       await session.query(dropSlot, [slot.name], { signal });
       changes.dropped.push(slot.name);
@@ -54,6 +65,11 @@ export async function ensureSlots(
 function isForgotten(slot: SlotRow, wanted: readonly WantedSlot[]): boolean {
   if (!isMemberSlot(slot.name) || slot.active || slot.temporary) return false;
   return slot.kind === "physical" && !wanted.some((want) => want.name === slot.name);
+}
+
+/** Of the time as primary; a copy of the new primary's slot of that name cannot come while it is there (hazard H77). */
+function isStranded(slot: SlotRow): boolean {
+  return slot.kind === "logical" && slot.failover && !slot.synced && !slot.active;
 }
 
 /** There, and keeping log: one that lost it, or never had any, is made anew (hazard H76). */

@@ -63,10 +63,11 @@ export const checkpoint = "CHECKPOINT";
 export const selectCheckpointTimeline =
   "SELECT timeline_id AS timeline FROM pg_catalog.pg_control_checkpoint()";
 
-/** Every slot; one row each. */
+/** Every slot; one row each. `failover` and `synced` came with 17. */
 export const selectSlots = `
-SELECT slot_name::text AS name, slot_type, active, restart_lsn::text AS restart_lsn, wal_status, temporary
-  FROM pg_catalog.pg_replication_slots`;
+SELECT slot_name::text AS name, slot_type, active, restart_lsn::text AS restart_lsn, wal_status, temporary,
+       (to_jsonb(s) ->> 'failover')::boolean AS failover, (to_jsonb(s) ->> 'synced')::boolean AS synced
+  FROM pg_catalog.pg_replication_slots s`;
 
 /** Makes the physical slot $1, which keeps the log from now on. */
 export const createPhysicalSlot =
@@ -88,6 +89,10 @@ export interface SlotRow {
   readonly restartLsn: string | undefined;
   /** reserved, extended, unreserved or lost; absent when it keeps nothing. */
   readonly walStatus: string | undefined;
+  /** A logical slot that standbys are to have too (17+). */
+  readonly failover: boolean;
+  /** It is the copy that a standby has of one. */
+  readonly synced: boolean;
 }
 
 /** One row of `selectSlots`. */
@@ -99,5 +104,7 @@ export function parseSlot(row: Readonly<Record<string, unknown>>): SlotRow {
     temporary: row.temporary === true,
     restartLsn: typeof row.restart_lsn === "string" ? row.restart_lsn : undefined,
     walStatus: typeof row.wal_status === "string" ? row.wal_status : undefined,
+    failover: row.failover === true,
+    synced: row.synced === true,
   };
 }
