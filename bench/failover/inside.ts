@@ -49,6 +49,7 @@ async function runOnce(name: SystemName, timings: Timings, round: number): Promi
       writeFileSync(file, host.alive() ? await system.logs(host) : "the host is off\n");
     }
   } finally {
+    await run.end();
     await system.lab.down();
   }
 }

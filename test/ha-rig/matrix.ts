@@ -105,6 +105,7 @@ class Matrix {
       console.log(`broke off: ${thrown instanceof Error ? thrown.stack : reason}`);
       await this.#keepLogs(system);
     } finally {
+      await run.end();
       await system.lab.down();
     }
     return done;

@@ -132,6 +132,12 @@ export class Run {
     };
   }
 
+  /** Ends every client, however the run went: the next lab has the same addresses. */
+  async end(): Promise<void> {
+    await this.#workload.stop();
+    await this.#workload.route.stop();
+  }
+
   /** Waits for full redundancy; answers what is missing when it does not come. */
   async #redundant(boundMs: number): Promise<string | undefined> {
     const endMs = performance.now() + boundMs;
