@@ -12,7 +12,7 @@ import type { Endpoint } from "../workload/session.ts";
 const PORTS = { postgres: 5432, rest: 8008 } as const;
 const database = "shop";
 const node = "n1";
-const createMs = 180_000;
+const createMs = 90_000;
 /** What the fast profile promises to notice a lost host in. */
 const fastestDetectionMs = 9_000;
 
@@ -67,8 +67,16 @@ export class Pgherd implements System {
       spec: this.#spec(await this.#postgresVersion(first.host)),
     });
     if (made.status_code !== 200) throw new Error(`create: ${JSON.stringify(made)}`);
-    const task = await first.ended(made.task, createMs);
-    if (task.status !== "completed") throw new Error(`create: ${task.error}`);
+    const task = await first.ended(made.task, createMs).catch((thrown: unknown) => ({
+      status: "endless",
+      error: String(thrown),
+    }));
+    if (task.status !== "completed") {
+      const path = `/v1/databases/${database}/tasks/${made.task.task_id}/log`;
+      const { entries } = await first.api("GET", path);
+      const lines = (entries ?? []).slice(-8).map((entry: Body) => JSON.stringify(entry));
+      throw new Error(`create: ${task.status}: ${task.error}\n${lines.join("\n")}`);
+    }
     const { instances } = await first.api("GET", `/v1/databases/${database}`);
     for (const { host_id, id } of instances) this.#instances.set(host_id, id);
     this.#storePorts = await storePorts(first.host);
