@@ -25,7 +25,7 @@ import {
   takeFiles,
 } from "./loop.ts";
 import { emptyMemory, type Memory } from "./memory.ts";
-import { postgresState, roleOf, statusIsFresh } from "./report.ts";
+import { postgresState, replicationState, roleOf, statusIsFresh } from "./report.ts";
 import { RestApi, type RestOutcome } from "./rest.ts";
 import { performOnGroup } from "./rest-intents.ts";
 import type { RestView } from "./rest-json.ts";
@@ -255,8 +255,4 @@ export class Keeper {
       .then((failed) => failed && log.error("scheduled restart failed", { error: failed }))
       .catch((error) => log.info("scheduled restart dropped", { reason: messageOf(error) }));
   }
-}
-
-function replicationState(receiver: string | undefined): string {
-  return receiver === "streaming" ? "streaming" : "in archive recovery";
 }

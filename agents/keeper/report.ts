@@ -56,6 +56,11 @@ export function roleOf(memory: Memory, nowMs: number): Role {
   return memory.status.inRecovery ? "replica" : "primary";
 }
 
+/** What a standby does, in Patroni's words. */
+export function replicationState(receiver: string | undefined): string {
+  return receiver === "streaming" ? "streaming" : "in archive recovery";
+}
+
 /** The report for the store. */
 export function buildReport(
   memory: Memory,
@@ -74,6 +79,9 @@ export function buildReport(
     observed_at_ms: clock.nowMs(),
     postgres_state: postgresState(memory, nowMs),
     role: roleOf(memory, nowMs),
+    ...(status?.inRecovery && statusIsFresh(memory, nowMs)
+      ? { replication_state: replicationState(status.receiverStatus) }
+      : {}),
     ...(status ? { postgres_version: status.version } : {}),
     ...(identifier === undefined ? {} : { system_identifier: identifier }),
     ...(status?.timeline === undefined ? {} : { timeline: status.timeline }),
