@@ -10,8 +10,10 @@ import {
 import { backoffMs } from "../base/retry.ts";
 import type { Rng } from "../base/rng.ts";
 import type { PlannedHost } from "../spec/add-host.ts";
+import { saveHostSettings } from "../store/host-settings.ts";
 import { insertHost, listHosts, saveHostStatus } from "../store/hosts.ts";
 import type { Query } from "../store/statement.ts";
+import type { Store } from "../store/store.ts";
 import { lastEntryId } from "../store/task-log.ts";
 import { forgetAddition, loadTask, moveTask, type TaskRecord } from "../store/tasks.ts";
 import type { HostMade, HostWork, WorkSite } from "./host-work.ts";
@@ -83,6 +85,7 @@ export class HostAddition {
               saveHostStatus(store.db, planned.id, { components: made.components }, clock.nowMs()),
             ]
           : []),
+        ...labelStatements(store.db, planned),
       ]);
     } catch (thrown) {
       lease.lost.throwIfAborted();
@@ -148,4 +151,12 @@ export class HostAddition {
     );
     return "final";
   }
+}
+
+/** Labels are what users say of a host, apart from what it is. */
+function labelStatements(db: Store["db"], { id, labels }: PlannedHost): readonly Query[] {
+  if (labels === undefined || Object.keys(labels).length === 0) return [];
+  return [
+    saveHostSettings(db, id, { generation: 0, labels, clientAddresses: null, maintenance: null }),
+  ];
 }

@@ -1,6 +1,7 @@
 // pgherd cluster … and pgherd host …: the cluster and its machines.
 import type { Command } from "commander";
 import { isObject } from "./client.ts";
+import { addHostAddCommands } from "./host-add.ts";
 import { addHostCareCommands } from "./host-care.ts";
 import { type Column, printObject, printRows } from "./output.ts";
 import { confirm, finishTask, openSession, parseDuration } from "./session.ts";
@@ -195,6 +196,7 @@ export function addHostCommands(program: Command, terminal: Terminal): void {
       const path = `/v1/hosts/${encodeURIComponent(id)}`;
       await finishTask(session, await session.client.request("DELETE", path, { query }));
     });
+  addHostAddCommands(host, terminal);
   addHostCareCommands(host, terminal);
 }
 

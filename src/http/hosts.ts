@@ -2,10 +2,40 @@
 
 import { AddHostRequest, AddHostResponse } from "../spec/add-host.ts";
 import { Host, ListHostsResponse, MaintenanceRequest, UpdateHostRequest } from "../spec/host.ts";
+import { HostDoctorResponse } from "../spec/host-doctor.ts";
 import { RemoveHostResponse, ReplaceHostRequest, ReplaceHostResponse } from "../spec/requests.ts";
 import { type Endpoint, endpoint } from "./endpoint.ts";
 import { identifier } from "./identifiers.ts";
 import { Force, HostPath, HostSelection } from "./parameters.ts";
+
+const addHost = endpoint({
+  method: "POST",
+  path: "/v1/hosts",
+  operationId: "add-host",
+  tag: "Host",
+  summary: "Make a machine with sshd a host",
+  description:
+    "The machine is looked at first: what speaks against it is answered, all at once, and nothing is changed. " +
+    "Then a task puts the program there. With `join` it becomes a member with a server of its own; without, " +
+    "the members manage it over SSH. Credentials are stored sealed and never answered.",
+  body: AddHostRequest,
+  answers: { 200: AddHostResponse },
+  errors: [400, 409],
+  handle: ({ operations, body }) => operations.addHost(body),
+});
+
+const doctor = endpoint({
+  method: "GET",
+  path: "/v1/hosts/{host_id}/doctor",
+  operationId: "get-host-doctor",
+  tag: "Host",
+  summary: "What is wrong with a host, and how it is mended",
+  description: "Looks at the host now, which takes some seconds. Changes nothing.",
+  params: HostPath,
+  answers: { 200: HostDoctorResponse },
+  errors: [400, 404, 409],
+  handle: ({ operations, params }) => operations.hostDoctor(identifier("host_id", params.host_id)),
+});
 
 export function hostEndpoints(): readonly Endpoint[] {
   return [
@@ -20,21 +50,7 @@ export function hostEndpoints(): readonly Endpoint[] {
       errors: [400, 409],
       handle: async ({ operations, query }) => ({ hosts: await operations.listHosts(query.label) }),
     }),
-    endpoint({
-      method: "POST",
-      path: "/v1/hosts",
-      operationId: "add-host",
-      tag: "Host",
-      summary: "Make a machine with sshd a host",
-      description:
-        "The machine is looked at first: what speaks against it is answered, all at once, and nothing is changed. " +
-        "Then a task puts the program there. With `join` it becomes a member with a server of its own; without, " +
-        "the members manage it over SSH. Credentials are stored sealed and never answered.",
-      body: AddHostRequest,
-      answers: { 200: AddHostResponse },
-      errors: [400, 409],
-      handle: ({ operations, body }) => operations.addHost(body),
-    }),
+    addHost,
     endpoint({
       method: "GET",
       path: "/v1/hosts/{host_id}",
@@ -46,6 +62,7 @@ export function hostEndpoints(): readonly Endpoint[] {
       errors: [400, 404, 409],
       handle: ({ operations, params }) => operations.getHost(identifier("host_id", params.host_id)),
     }),
+    doctor,
     endpoint({
       method: "PATCH",
       path: "/v1/hosts/{host_id}",

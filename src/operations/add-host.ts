@@ -5,14 +5,16 @@ import { messageOf } from "../base/errors.ts";
 import { hostPreflightTimeoutMs, hostReportStaleMs } from "../base/limits.ts";
 import type { Diagnostic } from "../base/result.ts";
 import type { AddHostRequest, AddHostResponse, PlannedHost } from "../spec/add-host.ts";
+import { validateLabels } from "../spec/host-labels.ts";
 import { addHostProblems } from "../spec/validate-add-host.ts";
 import { hostFreeGuard, listHosts, type StoredHost } from "../store/hosts.ts";
 import { insertTask, noAdditionGuard } from "../store/tasks.ts";
 import { newHostTask } from "./accept.ts";
 import type { ClusterRuntime, OperationsDeps, SshProbe } from "./deps.ts";
 import { invalidInput, OperationError } from "./errors.ts";
-import { checkReachFrom, type PreflightQuestions, preflightHost } from "./host-preflight.ts";
+import { type PreflightQuestions, preflightHost } from "./host-preflight.ts";
 import { presentTask } from "./present-task.ts";
+import { checkReachFrom, placeOf } from "./reach.ts";
 import { runtimeOf } from "./runtime.ts";
 
 const DEFAULTS = {
@@ -30,7 +32,11 @@ export async function addHost(
   const runtime = runtimeOf(deps);
   const { store } = runtime;
   const hosts = await listHosts(store.db);
-  const problems = [...addHostProblems(request), ...takenProblems(request, hosts)];
+  const problems = [
+    ...addHostProblems(request),
+    ...validateLabels(request.labels ?? {}, request.labels ?? {}),
+    ...takenProblems(request, hosts),
+  ];
   if (problems.length > 0) throw invalidInput(problems);
   const probe = openProbe(runtime, request);
   try {
@@ -145,11 +151,6 @@ async function membersReach(
   return (await Promise.all(asked)).flat();
 }
 
-function placeOf(url: string): { readonly host: string; readonly port: number } {
-  const { hostname, port } = new URL(url);
-  return { host: hostname.replace(/^\[(.*)\]$/, "$1"), port: Number(port) };
-}
-
 function plannedHost(
   deps: OperationsDeps,
   request: AddHostRequest,
@@ -167,6 +168,7 @@ function plannedHost(
     random_ports: request.random_ports ?? DEFAULTS.ports,
     ssh,
     ...(request.service_units === undefined ? {} : { service_units: request.service_units }),
+    ...(request.labels === undefined ? {} : { labels: request.labels }),
     ...(request.join ? { join: request.join, server_urls: [...deps.serverUrls()] } : {}),
   };
 }

@@ -7,6 +7,7 @@ import { createDatabase, planCreate } from "./create-database.ts";
 import { deleteDatabase, planDelete } from "./delete-database.ts";
 import type { OperationsDeps } from "./deps.ts";
 import { followTaskLog } from "./follow-log.ts";
+import { hostDoctor } from "./host-doctor.ts";
 import { endMaintenance, startMaintenance, updateHost } from "./host-settings.ts";
 import { createInitialiser, joinToken } from "./init-cluster.ts";
 import { createJoinToken, listJoinTokens, revokeToken } from "./join-tokens.ts";
@@ -55,6 +56,7 @@ export function createOperations(deps: OperationsDeps): Operations {
     startMaintenance: (hostId, request) => startMaintenance(deps, hostId, request),
     endMaintenance: (hostId) => endMaintenance(deps, hostId),
     replaceHost: (hostId, request) => replaceHost(deps, hostId, request),
+    hostDoctor: (hostId) => hostDoctor(deps, hostId),
     addHost: (request) => addHost(deps, request),
     removeHost: (hostId, force) => removeHost(deps, hostId, force),
     listDatabases,

@@ -48,6 +48,8 @@ export interface ClusterRuntime {
   /** Driver of a host, by the `orchestrator` of its record; undefined = this build does not have it. */
   readonly driver: (orchestrator: string) => Driver | undefined;
   readonly executor: ExecutorOf;
+  /** The members of the store, as one of them says. */
+  readonly storeNodes: () => Promise<readonly { readonly id: string; readonly voter: boolean }[]>;
   /** Opens nothing yet; throws a terminal AppError for a host key that is none. */
   readonly openSsh: (hostId: string, access: SshAccess) => SshProbe;
   /** As uname -m has it; the program of this server runs on no other. */

@@ -1,13 +1,12 @@
 // What a machine without a server is like, and what keeps it from being a host. Changes nothing there.
 import { dirname } from "node:path";
 import type { Clock } from "../base/clock.ts";
-import { messageOf } from "../base/errors.ts";
+import { AppError, messageOf } from "../base/errors.ts";
 import {
   diskFreePartMin,
   hostClockDifferenceMsMax,
   hostFreeBytesMin,
   hostPreflightTimeoutMs,
-  hostReachTimeoutMs,
 } from "../base/limits.ts";
 import type { Diagnostic } from "../base/result.ts";
 import type { Executor } from "../host/executor.ts";
@@ -15,6 +14,7 @@ import { readHostSize } from "../observe/host-facts.ts";
 import { findInstallations } from "../observe/postgres-installations.ts";
 import type { Installation } from "../spec/host.ts";
 import { parseListening } from "./host-checks.ts";
+import { checkReachFrom, type Place } from "./reach.ts";
 
 /** What the machine shall be used for. */
 export interface PreflightQuestions {
@@ -32,12 +32,6 @@ export interface PreflightQuestions {
   readonly machine?: string;
   /** Where pgherd would keep its own files. */
   readonly dataDir?: string;
-}
-
-/** A port of some machine. */
-export interface Place {
-  readonly host: string;
-  readonly port: number;
 }
 
 export interface DiskFacts {
@@ -115,8 +109,10 @@ function wayProblem(executor: Executor, error: unknown, late: boolean): Diagnost
     const hint = "let the user run everything by sudo without a password (NOPASSWD: ALL)";
     return { path: "ssh.user", code: "sudo_refused", message, hint };
   }
-  const phase = error instanceof Error && "phase" in error ? String(error.phase) : "";
-  const known = WAY_FAILURES[phase];
+  const phase = error instanceof AppError && "phase" in error ? String(error.phase) : "";
+  // What may pass says nothing about keys and users: the host fell silent while they were looked at.
+  const passing = error instanceof AppError && error.kind === "retryable";
+  const known = WAY_FAILURES[passing && phase !== "resolve" ? "connect" : phase];
   return known ? { ...known, message } : { path: "", code: "host_unreachable", message };
 }
 
@@ -311,7 +307,7 @@ async function checkUse(
   return [{ path: "data_dir", code: "managed_already", message, hint }];
 }
 
-/** Tries to connect from there; bash has what no other program of every distribution has. */
+/** Tries to connect from there. */
 async function checkReach(
   executor: Executor,
   { reach }: PreflightQuestions,
@@ -324,17 +320,4 @@ async function checkReach(
     return [{ path: "", code: "unreachable_from_host", message, hint }];
   });
   return (await Promise.all(tried)).flat();
-}
-
-/** Why a machine cannot connect to a port; undefined when it can. */
-export async function checkReachFrom(
-  executor: Executor,
-  { host, port }: Place,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  const connect = 'exec 3<>"/dev/tcp/$1/$2"';
-  const argv = ["/bin/bash", "-c", connect, "bash", host, String(port)] as const;
-  const result = await executor.run({ argv, timeoutMs: hostReachTimeoutMs }, { signal });
-  signal.throwIfAborted();
-  return result.exitCode === 0 ? undefined : result.stderr.trim() || "no answer";
 }

@@ -22,6 +22,7 @@ import type {
   UpdateDatabaseResponse,
 } from "../spec/database.ts";
 import type { Host, MaintenanceRequest, UpdateHostRequest } from "../spec/host.ts";
+import type { HostDoctorResponse } from "../spec/host-doctor.ts";
 import type { PlanView } from "../spec/plan-view.ts";
 import type {
   RemoveHostResponse,
@@ -80,6 +81,7 @@ export interface Operations {
   startMaintenance(hostId: string, request: MaintenanceRequest): Promise<Host>;
   endMaintenance(hostId: string): Promise<Host>;
   replaceHost(hostId: string, request: ReplaceHostRequest): Promise<ReplaceHostResponse>;
+  hostDoctor(hostId: string): Promise<HostDoctorResponse>;
   /** The machine is looked at before this resolves; a task makes it a host. */
   addHost(request: AddHostRequest): Promise<AddHostResponse>;
   removeHost(hostId: string, force: boolean): Promise<RemoveHostResponse>;

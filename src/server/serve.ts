@@ -7,7 +7,7 @@ import type { Secret } from "../base/secret.ts";
 import type { ClusterRuntime } from "../operations/deps.ts";
 import { joinTokenText, newJoinToken, parseJoinToken } from "../pki/join-token.ts";
 import type { HostRecord } from "../spec/host.ts";
-import { removeNode } from "../store/rqlite-nodes.ts";
+import { listNodes, removeNode } from "../store/rqlite-nodes.ts";
 import { admit } from "./admit.ts";
 import { startBackground, type Work } from "./background.ts";
 import { backupStore, restoreStore } from "./backup.ts";
@@ -129,6 +129,8 @@ function runtimeOf(member: Member, peers: Peers, storeUsers: StoreUsers): Cluste
       removeNode(nodesOf(environment, { ...member, rqlited: opened.rqlited }), clock, hostId),
     driver: peers.driver,
     executor: peers.executor,
+    storeNodes: () =>
+      listNodes(nodesOf(environment, { ...member, rqlited: opened.rqlited }), clock),
     openSsh: (hostId, access) => openProbe(member, hostId, access),
     machine: process.arch === "arm64" ? "aarch64" : "x86_64",
   };

@@ -3,7 +3,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { closed } from "./closed.ts";
 import { Identifier } from "./fields.ts";
-import type { HostRecord } from "./host.ts";
+import { HostLabels, type HostRecord } from "./host.ts";
 import { Task } from "./task.ts";
 
 const Path = Type.String({ pattern: "^/[^\\u0000-\\u001f]*$", maxLength: 200 });
@@ -110,6 +110,7 @@ export const AddHostRequest = closed({
       max: Type.Integer({ minimum: 1_024, maximum: 65_535 }),
     }),
   ),
+  labels: Type.Optional(HostLabels),
   service_units: Type.Optional(
     Type.Boolean({
       description:
@@ -154,6 +155,7 @@ export type PlannedHost = Pick<
 > & {
   readonly ssh: NonNullable<HostRecord["ssh"]>;
   readonly service_units?: boolean;
+  readonly labels?: Readonly<Record<string, string>>;
   readonly join?: HostJoin;
   /** Base URLs of members, for one that joins. */
   readonly server_urls?: readonly string[];

@@ -59,6 +59,7 @@ import {
   ListHostsResponse,
   PgEdgeVersion,
 } from "./host.ts";
+import { HostDoctorResponse, HostFinding } from "./host-doctor.ts";
 import {
   HealthCheckResult,
   Instance,
@@ -135,6 +136,8 @@ export const apiModels = {
   HealthCheckResult,
   Host,
   HostCohort,
+  HostDoctorResponse,
+  HostFinding,
   HostJoin,
   HostSsh,
   HostStatus,

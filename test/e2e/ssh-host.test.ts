@@ -2,10 +2,10 @@
 // host's directories are this machine's own, apart from those of the server.
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { sshdMissing, startSshd, type TestSshd } from "../support/sshd.ts";
-import { type Body, connect, eventually, installations, Sandbox } from "./harness.ts";
+import { type Body, binary, connect, eventually, installations, Sandbox } from "./harness.ts";
 
 const missing = sshdMissing();
 if (missing) test.skip(`hosts without a server: ${missing}`, () => undefined);
@@ -132,6 +132,18 @@ describe.skipIf(missing !== undefined)("a host without a server", () => {
     expect((await codes(request({}, { id: "again" }))).errors).toEqual(["ssh.address taken"]);
   });
 
+  test("the doctor finds nothing, and then what was put wrong, with its remedy", async () => {
+    const doctor = async () => (await sandbox.get("/v1/hosts/far/doctor")).body;
+    expect(await doctor()).toMatchObject({ host_id: "far", healthy: true, findings: [] });
+    expect((await sandbox.get("/v1/hosts/h1/doctor")).body.host_id).toBe("h1");
+    mkdirSync(at("data/keepers/strange-n1-abcdefgh"), { recursive: true });
+    const { findings } = await doctor();
+    expect(findings.map(({ code }: Body) => code)).toEqual(["leftover"]);
+    expect(findings[0].remedy).toContain(at("data/keepers/strange-n1-abcdefgh"));
+    rmSync(at("data/keepers/strange-n1-abcdefgh"), { recursive: true });
+    expect((await sandbox.get("/v1/hosts/nobody/doctor")).status).toBe(404);
+  });
+
   test("a database runs there like anywhere", async () => {
     const major = installations().at(-1)?.major;
     const { body } = await sandbox.get("/v1/hosts/far");
@@ -214,5 +226,39 @@ describe.skipIf(missing !== undefined)("a host without a server", () => {
     store.close();
     expect(kept.length).toBeGreaterThan(3);
     expect(kept.filter((text) => text.includes("sealed"))).toEqual([]);
+  });
+
+  test("the command line adds it, tells the key that it learned, and removes it", async () => {
+    await Bun.write(at("key"), key);
+    const cli = async (...words: string[]) => {
+      const server = `http://127.0.0.1:${sandbox.port}`;
+      const child = Bun.spawn([binary, "host", ...words, "--server", server], {
+        env: { PATH: process.env.PATH ?? "", HOME: at("") },
+        stdout: "pipe",
+        stderr: "pipe",
+      });
+      const [out, err] = await Promise.all([
+        new Response(child.stdout).text(),
+        new Response(child.stderr).text(),
+      ]);
+      return { status: await child.exited, out, err };
+    };
+    const place = `root@127.0.0.1:${sshd.port}`;
+    const way = ["-i", at("key"), "--data-dir", at("by-cli")];
+    const dirs = installations().flatMap(({ binDir }) => ["--bin-dir", binDir]);
+    const unsure = await cli("add", place, "--id", "cli", ...way);
+    expect({ status: unsure.status, err: unsure.err.includes("--learn-host-key") }).toEqual({
+      status: 2,
+      err: true,
+    });
+    const learn = ["--learn-host-key", "--label", "zone=a", "--wait"];
+    const added = await cli("add", place, "--id", "cli", ...way, ...dirs, ...learn);
+    expect({ status: added.status, err: added.err }).toMatchObject({ status: 0 });
+    expect(added.err).toContain("learned the key of 127.0.0.1: SHA256:");
+    expect(await host("cli")).toMatchObject({ labels: { zone: "a" } });
+    const doctor = await cli("doctor", "cli");
+    expect(doctor).toMatchObject({ status: 0, err: "nothing is wrong\n" });
+    expect((await cli("remove", "cli", "--yes", "--wait")).status).toBe(0);
+    expect(existsSync(at("by-cli"))).toBe(false);
   });
 });

@@ -183,6 +183,8 @@ if (image && directory) {
   test(
     "a machine that is frozen is unreachable, and holds up nothing else",
     async () => {
+      const sound = await member(1).api("GET", "/v1/hosts/far/doctor");
+      expect(sound).toMatchObject({ healthy: true });
       far.host.freeze();
       const frozenMs = performance.now();
       const spec = specOn(["two"]);
@@ -196,9 +198,14 @@ if (image && directory) {
       );
       console.log(`frozen until unreachable: ${seconds(frozenMs)}`);
       expect(await member(1).change("DELETE", "/v1/databases/apart")).toMatchObject(completed);
+      const ill = await member(1).api("GET", "/v1/hosts/far/doctor", undefined, 120_000);
+      far.host.thaw();
+      expect(ill.findings.map(({ code }: Body) => code)).toEqual(
+        expect.arrayContaining(["unreachable", "host_unreachable"]),
+      );
+      console.log(`the doctor looked at it for ${ill.seconds.toFixed(1)} s`);
       const stuck = await member(1).api("DELETE", "/v1/hosts/far");
       expect(stuck.status_code).toBe(400);
-      far.host.thaw();
       await eventually(
         "it is healthy again",
         async () => (await stateOf(member(1), "far")) === "healthy",

@@ -20,6 +20,7 @@ import type {
 } from "../../src/spec/database.ts";
 import type { DatabaseSpec } from "../../src/spec/database-spec.ts";
 import type { Host } from "../../src/spec/host.ts";
+import type { HostDoctorResponse } from "../../src/spec/host-doctor.ts";
 import type { PlanView } from "../../src/spec/plan-view.ts";
 import type { RemoveHostResponse, ReplaceHostResponse } from "../../src/spec/requests.ts";
 import type { Task, TaskLogEntry, TaskScope, TaskStatus, TaskType } from "../../src/spec/task.ts";
@@ -90,6 +91,11 @@ export class FakeOperations implements Operations {
 
   async replaceHost(hostId: string): Promise<ReplaceHostResponse> {
     return { ...(await this.removeHost(hostId)), lost: [] };
+  }
+
+  async hostDoctor(hostId: string): Promise<HostDoctorResponse> {
+    const { id } = await this.getHost(hostId);
+    return { host_id: id, checked_at: this.#now(), healthy: true, findings: [] };
   }
 
   async addHost(): Promise<AddHostResponse> {

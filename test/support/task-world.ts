@@ -1,6 +1,7 @@
 // A control plane in memory: real operations, real worker and real store code over SQLite, with a fake driver,
 // fake keepers, one fake host and a clock that the test moves. Workers can be killed at any commit.
 import { dirname } from "node:path";
+import type { HostWork } from "../../src/apply/host-work.ts";
 import type { StepDeps } from "../../src/apply/step-deps.ts";
 import { createStepRunner } from "../../src/apply/steps.ts";
 import type { StepRun } from "../../src/apply/task-run.ts";
@@ -103,6 +104,7 @@ export class TaskWorld {
       removeNode: async () => undefined,
       driver: (orchestrator) => (orchestrator === "fake" ? this.driver : undefined),
       executor: (hostId) => this.hosts.get(hostId),
+      storeNodes: async () => [],
       openSsh: () => {
         throw new Error("there is no sshd in this world");
       },
@@ -152,7 +154,11 @@ export class TaskWorld {
 
   /** Starts a worker on host-1, as a newly started server does. */
   startWorker(
-    options: { readonly deathAt?: DeathAt; readonly wrap?: WrapStep } = {},
+    options: {
+      readonly deathAt?: DeathAt;
+      readonly wrap?: WrapStep;
+      readonly hostWork?: Partial<HostWork>;
+    } = {},
   ): RunningWorker {
     this.#incarnation += 1;
     const life = { commits: 0, dead: false };
@@ -171,6 +177,7 @@ export class TaskWorld {
         make: async () => ({ kind: "member" as const }),
         unmake: async () => undefined,
         clean: async () => undefined,
+        ...options.hostWork,
       },
       keeperAccess: () => ({
         store_urls: ["http://127.0.0.1:4001"],

@@ -8,8 +8,10 @@ import {
   hostCareIntervalMs,
   hostCareTimeoutMs,
   hostFactsIntervalMs,
+  hostUploadTimeoutMs,
   stepAbortGraceMs,
 } from "../../base/limits.ts";
+import { buildVersion } from "../../base/version.ts";
 import { readHostSize } from "../../observe/host-facts.ts";
 import type { HostComponents } from "../../observe/host-status.ts";
 import { findInstallations } from "../../observe/postgres-installations.ts";
@@ -28,13 +30,14 @@ import {
   storeUrls,
 } from "./access-files.ts";
 import { distantComponents } from "./look.ts";
-import type { Site } from "./program.ts";
+import { ensureProgram, OwnProgram, type Site } from "./program.ts";
 import type { SshWays } from "./ways.ts";
 
 /** The care for all of them; only the leader works. */
 export class HostCare {
   readonly #member: Member;
   readonly #ways: SshWays;
+  readonly #program = new OwnProgram();
   readonly #patients = new Map<string, Patient>();
   /** Hosts that leave: what is put there now would stay. */
   readonly #dismissed = new Set<string>();
@@ -80,7 +83,8 @@ export class HostCare {
       await this.#ways.forget(id);
     }
     for (const host of here.filter(({ id }) => !this.#dismissed.has(id))) {
-      const patient = this.#patients.get(host.id) ?? new Patient(this.#member, this.#ways);
+      const patient =
+        this.#patients.get(host.id) ?? new Patient(this.#member, this.#ways, this.#program);
       this.#patients.set(host.id, patient);
       patient.visit(host, signal);
     }
@@ -91,15 +95,18 @@ export class HostCare {
 class Patient {
   readonly #member: Member;
   readonly #ways: SshWays;
+  readonly #program: OwnProgram;
   #visiting: Promise<void> | undefined;
+  #upgrading: Promise<void> | undefined;
   #components: { readonly made: string; readonly of: HostComponents } | undefined;
   #certificate: CertificateTimes = { issuedAtMs: 0, notAfterMs: 0 };
   #factsAtMs = Number.NEGATIVE_INFINITY;
   #failed = false;
 
-  constructor(member: Member, ways: SshWays) {
+  constructor(member: Member, ways: SshWays, program: OwnProgram) {
     this.#member = member;
     this.#ways = ways;
+    this.#program = program;
   }
 
   /** Begins a visit, unless the last one is still under way. */
@@ -113,11 +120,43 @@ class Patient {
       .finally(() => {
         this.#visiting = undefined;
       });
+    if (isNewer(buildVersion.version, host.server_version)) this.#upgrade(host, signal);
   }
 
   /** Resolves when nothing is under way. */
   async left(): Promise<void> {
     await this.#visiting;
+    await this.#upgrading;
+  }
+
+  /** Sends the program when the leader has a newer one. It takes its time, and visits go on meanwhile. */
+  #upgrade(host: HostRecord, signal: AbortSignal): void {
+    if (this.#upgrading) return;
+    const { clock, ids, log } = this.#member.environment;
+    const executor = this.#ways.executor(host);
+    if (!executor) return;
+    const site: Site = {
+      executor,
+      signal: clock.deadline(hostUploadTimeoutMs, signal),
+      log: (message, fields) =>
+        log.component("hosts").info(message, { hostId: host.id, ...fields }),
+    };
+    const { store } = this.#member.opened;
+    const upgrade = async () => {
+      await ensureProgram(this.#program, `${host.data_dir}/bin`, site);
+      const now = { ...host, server_version: buildVersion.version };
+      const change = renewHostRecord(store.db, host, now, clock.nowMs());
+      await store.commit({ opId: ids.uuid(), guards: [], statements: [change] }, signal);
+    };
+    this.#upgrading = upgrade()
+      .catch((thrown: unknown) => {
+        if (signal.aborted) return;
+        const fields = { hostId: host.id, error: messageOf(thrown) };
+        log.component("hosts").warn("cannot bring the newer program to a host", fields);
+      })
+      .finally(() => {
+        this.#upgrading = undefined;
+      });
   }
 
   async #visit(host: HostRecord, signal: AbortSignal): Promise<void> {
@@ -188,6 +227,7 @@ class Patient {
       host: factsOf(host),
       storeUrls: () => storeUrls(this.#member),
       certificate: () => this.#certificate,
+      installations: () => host.installations,
     });
     this.#components = { made, of };
     return of;
@@ -227,4 +267,15 @@ async function revive(host: HostRecord, driver: Driver, site: Site): Promise<voi
   if (driver.capabilities.survivesServerDown) return;
   const { executor, signal, log } = site;
   await driver.supervise({ executor, host: factsOf(host), signal, log }, () => []);
+}
+
+/** Whether one version of pgherd comes after another (semver.org, without what follows a hyphen). */
+export function isNewer(own: string, other: string): boolean {
+  const parts = (version: string) => (version.split("-")[0] ?? "").split(".").map(Number);
+  const [a, b] = [parts(own), parts(other)];
+  for (const at of [0, 1, 2]) {
+    const difference = (a[at] ?? 0) - (b[at] ?? 0);
+    if (difference !== 0) return difference > 0;
+  }
+  return false;
 }

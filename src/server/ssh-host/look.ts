@@ -6,7 +6,7 @@ import type { Executor } from "../../host/executor.ts";
 import { HostComponents } from "../../observe/host-status.ts";
 import type { Driver } from "../../orchestrator/driver.ts";
 import type { HostFacts } from "../../plan/placement.ts";
-import type { ComponentStatus } from "../../spec/host.ts";
+import type { ComponentStatus, Installation } from "../../spec/host.ts";
 import type { CertificateTimes } from "./access-files.ts";
 
 export interface LookDeps {
@@ -17,11 +17,12 @@ export interface LookDeps {
   /** Every member of the store. */
   readonly storeUrls: () => readonly string[];
   readonly certificate: () => CertificateTimes;
+  readonly installations: () => readonly Installation[];
 }
 
 /** The components of one host. */
 export function distantComponents(deps: LookDeps): HostComponents {
-  const { clock, driver, executor, host, storeUrls, certificate } = deps;
+  const { clock, driver, executor, host, storeUrls, certificate, installations } = deps;
   return new HostComponents({
     clock,
     driver,
@@ -29,6 +30,7 @@ export function distantComponents(deps: LookDeps): HostComponents {
     askStore: () => reachStore(executor, storeUrls(), clock.deadline(hostReachTimeoutMs)),
     otherClock: (signal) => lookAtClock(clock, executor, signal),
     certificate,
+    installations,
   });
 }
 

@@ -45,13 +45,14 @@ export async function prepareHost(
     host: factsOf(record),
     storeUrls: () => storeUrls(member),
     certificate: () => certificate,
+    installations: () => record.installations,
   }).look(signal);
   return { record, components };
 }
 
 async function describe(planned: PlannedHost, site: Site): Promise<HostRecord> {
   const { executor, signal, log } = site;
-  const { service_units = true, join: _join, ...rest } = planned;
+  const { service_units = true, join: _join, labels: _labels, ...rest } = planned;
   const size = await readHostSize(executor, signal);
   const installations = await findInstallations(executor, planned.ssh.bin_dirs, signal);
   const keepers = await distantOrchestrator(executor, service_units, signal);
