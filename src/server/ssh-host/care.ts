@@ -2,9 +2,12 @@
 // of members fresh, and starts keepers again where nothing on the host does. Each host on its own: one that
 // does not answer holds up no other.
 
+import { join } from "node:path";
 import { within } from "../../apply/within.ts";
+import { clockFileName } from "../../base/cluster-clock.ts";
 import { messageOf } from "../../base/errors.ts";
 import {
+  clusterClockNoiseMs,
   hostCareIntervalMs,
   hostCareTimeoutMs,
   hostFactsIntervalMs,
@@ -12,6 +15,7 @@ import {
   stepAbortGraceMs,
 } from "../../base/limits.ts";
 import { buildVersion } from "../../base/version.ts";
+import type { Executor } from "../../host/executor.ts";
 import { readHostSize } from "../../observe/host-facts.ts";
 import type { HostComponents } from "../../observe/host-status.ts";
 import { findInstallations } from "../../observe/postgres-installations.ts";
@@ -102,6 +106,7 @@ class Patient {
   #certificate: CertificateTimes = { issuedAtMs: 0, notAfterMs: 0 };
   #factsAtMs = Number.NEGATIVE_INFINITY;
   #failed = false;
+  #aheadMs: number | undefined;
 
   constructor(member: Member, ways: SshWays, program: OwnProgram) {
     this.#member = member;
@@ -228,9 +233,21 @@ class Patient {
       storeUrls: () => storeUrls(this.#member),
       certificate: () => this.#certificate,
       installations: () => host.installations,
+      onDifference: (ms) => this.#followClock(host, ms, executor),
     });
     this.#components = { made, of };
     return of;
+  }
+
+  /** Keepers write their reports in the time of the cluster: they are told how far their host is from it. */
+  async #followClock(host: HostRecord, ms: number, executor: Executor): Promise<void> {
+    const isNoise = Math.abs(ms) < clusterClockNoiseMs;
+    const change = Math.abs(ms - (this.#aheadMs ?? 0));
+    const next = isNoise ? 0 : change >= clusterClockNoiseMs ? ms : (this.#aheadMs ?? ms);
+    if (next === this.#aheadMs) return;
+    const path = join(host.data_dir, clockFileName);
+    await executor.put(path, `${JSON.stringify(next)}\n`, { mode: 0o600 });
+    this.#aheadMs = next;
   }
 
   /** Installations and size change while nobody restarts a server there. */

@@ -1,4 +1,5 @@
 // Leaves nothing of pgherd on a host without a server: instances with their data, processes, units, files.
+import { clockFileName } from "../../base/cluster-clock.ts";
 import { messageOf } from "../../base/errors.ts";
 import { failureText, succeeded } from "../../host/command.ts";
 import { keeperDirectory, keepersDirectory } from "../../orchestrator/baremetal/index.ts";
@@ -15,6 +16,7 @@ const OWN = [
   "certificates",
   "rqlited",
   "store-urls.json",
+  clockFileName,
   // Last: the program ends what the others need ended.
   "bin",
 ] as const;

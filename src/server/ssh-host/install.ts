@@ -2,6 +2,7 @@
 // for it. Every part may be done again.
 import { dirname } from "node:path";
 import unitText from "../../../packaging/pgherd.service" with { type: "text" };
+import { clockFileName } from "../../base/cluster-clock.ts";
 import { AppError, messageOf } from "../../base/errors.ts";
 import {
   hostJoinTimeoutMs,
@@ -70,6 +71,7 @@ export async function uninstallMember(planned: PlannedHost, site: Site): Promise
     "certificates",
     "plans.json",
     "store-urls.json",
+    clockFileName,
     "peer-port",
     "keepers",
   ]) {

@@ -1,7 +1,11 @@
 // How a host without a server does, looked at from here: the components are those of every host.
 import { type Clock, rfc3339 } from "../../base/clock.ts";
 import { AppError } from "../../base/errors.ts";
-import { clockDifferenceMsMax, hostReachTimeoutMs } from "../../base/limits.ts";
+import {
+  clockDifferenceMsMax,
+  clusterClockNoiseMs,
+  hostReachTimeoutMs,
+} from "../../base/limits.ts";
 import type { Executor } from "../../host/executor.ts";
 import { HostComponents } from "../../observe/host-status.ts";
 import type { Driver } from "../../orchestrator/driver.ts";
@@ -18,6 +22,8 @@ export interface LookDeps {
   readonly storeUrls: () => readonly string[];
   readonly certificate: () => CertificateTimes;
   readonly installations: () => readonly Installation[];
+  /** Told by how much the host's clock is ahead of the cluster's time, whenever that was measured. */
+  readonly onDifference?: (ms: number) => Promise<void>;
 }
 
 /** The components of one host. */
@@ -28,7 +34,7 @@ export function distantComponents(deps: LookDeps): HostComponents {
     driver,
     context: { executor, host },
     askStore: () => reachStore(executor, storeUrls(), clock.deadline(hostReachTimeoutMs)),
-    otherClock: (signal) => lookAtClock(clock, executor, signal),
+    otherClock: (signal) => lookAtClock(deps, signal),
     certificate,
     installations,
   });
@@ -60,8 +66,7 @@ async function reachStore(
 }
 
 async function lookAtClock(
-  clock: Clock,
-  executor: Executor,
+  { clock, executor, onDifference }: LookDeps,
   signal: AbortSignal,
 ): Promise<ComponentStatus> {
   const askedMs = clock.nowMs();
@@ -71,6 +76,7 @@ async function lookAtClock(
   if (!(nowMs > 0)) throw new AppError("retryable", "it does not tell the time");
   // It answered somewhere between asking and hearing.
   const differenceMs = Math.round(nowMs - (askedMs + arrivedMs) / 2);
+  if (arrivedMs - askedMs < clusterClockNoiseMs) await onDifference?.(differenceMs);
   const details = { now: rfc3339(nowMs), leader_difference_ms: differenceMs };
   const errorMs = (arrivedMs - askedMs) / 2;
   if (Math.abs(differenceMs) - errorMs <= clockDifferenceMsMax) {
