@@ -277,7 +277,7 @@ export function memberOf(view: GroupView, id: string): HaMember | undefined {
 /** The member that would take over best if this primary gave the lease away; null = nobody could. */
 export function successorOf(s: Situation, { anyLag = false } = {}): string | null {
   const row = rowOf(s);
-  if (!row || !s.position) return null;
+  if (!row) return null;
   const able = livingOthers(s).filter(({ status }) => {
     const at = positionOf(status);
     if (!at || status.unfit !== null || status.role !== "standby") return false;
@@ -286,7 +286,8 @@ export function successorOf(s: Situation, { anyLag = false } = {}): string | nul
     return anyLag || lagOf(row, at) <= BigInt(s.view.settings.maximum_lag_bytes);
   });
   const names = able.map(({ status }) => status.instance_id);
-  return ranking(s, row, s.position).find((id) => names.includes(id)) ?? null;
+  const own = s.position ?? { timeline: 0, lsn: 0n };
+  return ranking(s, row, own).find((id) => names.includes(id)) ?? null;
 }
 
 /** Whether somebody could take over from a primary that ends without order. */

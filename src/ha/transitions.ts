@@ -1,18 +1,11 @@
 // The table: for every state of a member the rows that may fire, in order. The last row of a state always does.
 // Rows are in table/, by whom they concern.
 import type { MemberState } from "./state.ts";
+import { CHANGING, REFUSED, UNKNOWN, UNLEASED } from "./table/between.ts";
+import { DIVERGED, EMPTY, WORKING } from "./table/data.ts";
 import { DRAINING, GATED, ISOLATED, PRIMARY, PROMOTING } from "./table/holder.ts";
-import {
-  CHANGING,
-  DIVERGED,
-  EMPTY,
-  REFUSED,
-  STOPPED,
-  UNKNOWN,
-  UNLEASED,
-  WORKING,
-} from "./table/idle.ts";
 import { CANDIDATE, STANDBY } from "./table/standby.ts";
+import { STOPPED } from "./table/stopped.ts";
 import type { Transition } from "./transition.ts";
 
 export const TRANSITIONS: readonly Transition[] = [

@@ -3,6 +3,7 @@ import type { Decision } from "../../src/ha/action.ts";
 import type { LeaseRow } from "../../src/ha/lease.ts";
 import { isCovered, isSafe } from "../../src/ha/quorum.ts";
 import { dueIntent } from "../../src/ha/situation.ts";
+import { TRANSITIONS } from "../../src/ha/transitions.ts";
 import type { Host } from "./host.ts";
 import type { KeeperCore } from "./keeper-core.ts";
 import type { Commit, Postgres } from "./postgres.ts";
@@ -23,6 +24,8 @@ interface Observed {
 }
 
 export class Violation extends Error {}
+
+const ROWS = new Map(TRANSITIONS.map((row) => [row.name, row]));
 
 /** After the thaw of a whole host its PostgreSQL may run before its fencer does: no longer than this. */
 const thawGraceMs = 400;
@@ -174,12 +177,21 @@ export class Invariants {
       fail(`I7: ${by.id} acts on an old lease`);
     }
     if (row) this.#seen.set(by.id, { epoch: row.epoch, seq: row.seq });
+    this.#isAsTheTableSays(decision);
     const { kind } = decision.action;
     const asked = dueIntent(by.view(), "failover");
     const named = asked ?? (row?.ending?.kind === "manual" ? row.ending : undefined);
     if (kind === "acquire" && !named && dueIntent(by.view(), "pause")) {
       fail(`I8: ${by.id} takes the lease during a pause`);
     }
+  }
+
+  /** I10: a row does what the table, and so the diagram, says of it. */
+  #isAsTheTableSays({ state, rule, action, goal }: Decision): void {
+    const row = ROWS.get(rule);
+    const honest =
+      row?.from === state && row.action === action.kind && [goal.kind, "any"].includes(row.goal);
+    if (!honest) fail(`I10: ${rule} in ${state} does ${action.kind} with goal ${goal.kind}`);
   }
 
   /** I9: once everything is well again, there is one open primary, everybody follows it, and nothing is lost. */

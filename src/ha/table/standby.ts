@@ -6,7 +6,7 @@ import { type LeaseRow, sameVersion, versionOf } from "../lease.ts";
 import { planRejoin, upstreamOf } from "../rejoin.ts";
 import type { Situation } from "../situation.ts";
 import { act, always, rest, steadyGoal, type Transition, wait } from "../transition.ts";
-import { freeSinceMs, reinitializeIntent } from "./idle.ts";
+import { freeSinceMs, reinitializeIntent } from "./conditions.ts";
 
 export const STANDBY: readonly Transition[] = [
   {

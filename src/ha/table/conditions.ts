@@ -1,0 +1,149 @@
+// Conditions and rows that several states share.
+import { crashSuccessorOf } from "../election.ts";
+import { contestableAtMs, type LeaseRow } from "../lease.ts";
+import { planRejoin } from "../rejoin.ts";
+import type { Situation } from "../situation.ts";
+import { firstRecord } from "../sync.ts";
+import {
+  act,
+  always,
+  mine,
+  type Outcome,
+  steadyGoal,
+  type Transition,
+  wait,
+} from "../transition.ts";
+
+/** Long work without progress for this long is ended and begun again. */
+export const stallMs = 300_000;
+
+export function isLeaving({ local }: Situation): boolean {
+  return local.leavingSinceMs !== null;
+}
+
+export function isGone({ local }: Situation): boolean {
+  return isEmpty(local.postgres);
+}
+
+export function isEmpty(postgres: Situation["local"]["postgres"]): boolean {
+  return postgres.kind === "stopped" && postgres.empty;
+}
+
+export function hasFailed(s: Situation): boolean {
+  const epoch = mine(s)?.row.epoch;
+  return s.local.attempts.failedPromotions.some((failed) => failed.epoch === epoch);
+}
+
+export function crashOf({ local }: Situation): string {
+  return local.postgres.kind === "stopped" ? (local.postgres.crash ?? "") : "";
+}
+
+export function hasPrimaryData({ local }: Situation): boolean {
+  return local.data.kind === "ready" && local.data.role === "primary";
+}
+
+export function mayHandOver(s: Situation): boolean {
+  return s.hold === null && crashSuccessorOf(s) !== null;
+}
+
+export function mayCreate({ view, lease, hold, local }: Situation): boolean {
+  if (lease.kind !== "none" || hold !== null || view.initialPrimary !== view.self) return false;
+  if (local.data.kind === "ready") return local.data.role === "primary";
+  return local.data.kind === "absent" && !local.data.hadData;
+}
+
+export function createLease(s: Situation): Outcome {
+  const { data } = s.local;
+  const members = s.view.members.map(({ instance_id }) => instance_id);
+  const sync = firstRecord(s.view.settings.synchronous);
+  const known =
+    data.kind === "ready"
+      ? { timeline: s.position?.timeline ?? data.timeline, systemIdentifier: data.systemIdentifier }
+      : null;
+  return act(
+    steadyGoal(s),
+    { kind: "create_lease", beginning: { members, sync, data: known } },
+    "taking the first lease of the node",
+  );
+}
+
+/** What rejoining asks for, where another member holds the lease. */
+export function rejoinOf(s: Situation) {
+  if (s.lease.kind !== "other") return null;
+  const reinit = reinitializeIntent(s);
+  if (reinit) return { kind: "clone", source: reinit, why: "a user asked for a new copy" } as const;
+  return planRejoin(s, s.lease.row, s.lease.holder);
+}
+
+/** Whom to copy from because a user asked; null = nobody asked, or it is too early. */
+export function reinitializeIntent(s: Situation): string | null {
+  if (s.lease.kind !== "other" || s.lease.row.phase !== "open") return null;
+  if (s.nowMs < s.local.attempts.rejoin.retryAtMs) return null;
+  for (const { payload } of s.view.intents) {
+    if (payload.kind !== "reinitialize" || payload.instance_id !== s.view.self) continue;
+    return payload.from ?? s.lease.holder;
+  }
+  return null;
+}
+
+export function rejoinRow(
+  from: "empty" | "diverged" | "stopped",
+  kind: "clone" | "rewind",
+): Transition {
+  return {
+    name: `${kind} from ${from}`,
+    from,
+    to: [kind === "clone" ? "cloning" : "rewinding"],
+    when: (s) => {
+      return s.hold === null && !isLeaving(s) && rejoinOf(s)?.kind === kind;
+    },
+    decide: (s) => {
+      const plan = rejoinOf(s);
+      if (plan?.kind !== "clone" && plan?.kind !== "rewind") return wait("no plan");
+      const { source, why } = plan;
+      const goal = { kind: "wait", why: "the data is being replaced" } as const;
+      return act(goal, { kind: plan.kind, source }, `${sayOf(plan.kind)} ${source}: ${why}`);
+    },
+    action: kind,
+    goal: "wait",
+  };
+}
+
+function sayOf(kind: "clone" | "rewind"): string {
+  return kind === "clone" ? "copying" : "turning back to the history of";
+}
+
+export function waitRow(from: "empty" | "diverged" | "stopped"): Transition {
+  return {
+    name: `wait when ${from}`,
+    from,
+    to: [from],
+    when: always,
+    decide: (s) => wait(whyWaiting(s)),
+    action: "none",
+    goal: "wait",
+    timeout: true,
+    comment: "every look begins anew, so that nothing has to arrive for it to end",
+  };
+}
+
+export function whyWaiting(s: Situation): string {
+  if (s.hold) return s.hold;
+  if (isLeaving(s)) return "about to leave";
+  switch (s.lease.kind) {
+    case "none":
+      return `waiting for ${s.view.initialPrimary} to begin the node`;
+    case "lapsed":
+      return "the lease could not be renewed in time; waiting for the store";
+    case "free":
+      return "the lease is free, and this member has nothing to take it with";
+    default:
+      return rejoinOf(s)?.why ?? "waiting";
+  }
+}
+
+/** Since when the lease may be taken, as far as this member knows. */
+export function freeSinceMs({ view }: Situation, row: LeaseRow): number {
+  const seenAtMs = view.lease?.seenAtMs ?? 0;
+  return row.holder === null ? seenAtMs : contestableAtMs(seenAtMs, row.ttl_ms);
+}
