@@ -244,7 +244,7 @@ export const PRIMARY: readonly Transition[] = [
   {
     name: "be primary",
     from: "primary",
-    to: ["primary", "gated", "isolated"],
+    to: ["primary", "gated", "isolated", "unleased"],
     when: always,
     decide: (s) => running(s),
     action: "none",

@@ -47,7 +47,7 @@ export const STANDBY: readonly Transition[] = [
   {
     name: "follow",
     from: "standby",
-    to: ["standby"],
+    to: ["standby", "candidate", "diverged"],
     when: always,
     decide: (s) => rest(followGoal(s), followSentence(s)),
     action: "none",
