@@ -49,6 +49,7 @@ install_test_tools() {
   ensure_postgres
   have setpriv || apt_install util-linux || true
   [ -x /usr/sbin/sshd ] && have ssh-agent && have sudo || apt_install openssh-server openssh-client sudo || true
+  [ -x /usr/sbin/haproxy ] || apt_install haproxy || true
   have chromium || apt_install chromium fonts-dejavu-core || true
   scripts/fetch-postgres.sh || say "no second PostgreSQL: tests that need one are skipped"
 }

@@ -371,7 +371,8 @@ export async function until<T>(what: string, attempt: () => Promise<T | undefine
   }
 }
 
-function freePorts(): [number, number] {
+/** Two ports that are free now. */
+export function freePorts(): [number, number] {
   const servers = [0, 0].map(() =>
     Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } }),
   );

@@ -80,7 +80,8 @@ export class Peers {
 
   /** Answers a request of another member; undefined for requests that are none. */
   async answer(request: Request, body: string): Promise<PeerAnswer | undefined> {
-    const { pathname } = new URL(request.url);
+    // Health checkers send no Host (HTTP/1.0), and then the URL is a path alone.
+    const { pathname } = new URL(request.url, "http://keeper");
     if (!pathname.startsWith("/pgherd/")) return undefined;
     const { seal, self } = this.#deps;
     const what = `${request.method} ${pathname}`;
