@@ -1,8 +1,8 @@
 // What a run of the fault matrix is asked to do.
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { SYSTEMS, type SystemName } from "./open.ts";
-import { MODES, type Mode, TIMINGS, type Timings } from "./system.ts";
+import { detectionMs, SYSTEMS, type SystemName } from "./open.ts";
+import { MODES, type Mode, type Timings } from "./system.ts";
 
 export interface MatrixOptions {
   readonly system: SystemName;
@@ -39,9 +39,9 @@ export function parseMatrixOptions(args: readonly string[]): MatrixOptions {
   });
   const timingNames: readonly Timings[] = ["usual", "fastest"];
   const timings = known(values.timings, timingNames);
-  const { ttl, loop_wait } = TIMINGS[timings];
+  const system = known(values.system, SYSTEMS);
   return {
-    system: known(values.system, SYSTEMS),
+    system,
     modes: values.modes.split(",").map((mode) => known(mode, MODES)),
     majors: values.majors.split(",").map(Number),
     timings,
@@ -49,7 +49,7 @@ export function parseMatrixOptions(args: readonly string[]): MatrixOptions {
     random: Number(values.random),
     seed: Number(values.seed),
     report: values.report,
-    detectionMs: (ttl + loop_wait) * 1_000,
+    detectionMs: detectionMs(system, timings),
   };
 }
 

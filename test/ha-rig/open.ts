@@ -1,6 +1,6 @@
 // Makes a system under test by its name, and runs scripts in the box where labs live.
 import { join } from "node:path";
-import type { System } from "./system.ts";
+import type { System, Timings } from "./system.ts";
 import { Patroni } from "./systems/patroni/patroni.ts";
 import { Pgherd } from "./systems/pgherd.ts";
 
@@ -36,6 +36,11 @@ export function open(
         options,
       );
   }
+}
+
+/** How long a system with these timings may take to notice a lost host. */
+export function detectionMs(name: SystemName, timings: Timings): number {
+  return name === "pgherd" ? Pgherd.detectionMs(timings) : Patroni.detectionMs(timings);
 }
 
 /** Where a lab may put its files. Only inside the box. */

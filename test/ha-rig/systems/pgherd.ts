@@ -5,7 +5,14 @@ import { eventually, Lab, type LabHost } from "../../lab/lab.ts";
 import { type Body, cluster, healthy, LabMember } from "../../lab/members.ts";
 import type { Epoch } from "../checks/epochs.ts";
 import { find } from "../faults/processes.ts";
-import { type Mode, POSTGRES_SETTINGS, type Setup, type System, TIMINGS } from "../system.ts";
+import {
+  type Mode,
+  POSTGRES_SETTINGS,
+  type Setup,
+  type System,
+  TIMINGS,
+  type Timings,
+} from "../system.ts";
 import { isPrimary } from "../workload/route.ts";
 import type { Endpoint } from "../workload/session.ts";
 
@@ -50,9 +57,13 @@ export class Pgherd implements System {
     return new Pgherd(lab, hosts);
   }
 
+  static detectionMs(timings: Timings): number {
+    const { ttl, loop_wait } = TIMINGS[timings];
+    return timings === "usual" ? (ttl + loop_wait) * 1_000 : fastestDetectionMs;
+  }
+
   get detectionMs(): number {
-    const { ttl, loop_wait } = TIMINGS[this.#setup.timings];
-    return this.#setup.timings === "usual" ? (ttl + loop_wait) * 1_000 : fastestDetectionMs;
+    return Pgherd.detectionMs(this.#setup.timings);
   }
 
   async up(setup: Setup): Promise<void> {

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import type { HostOptions } from "../../../lab/host.ts";
 import { eventually, Lab, type LabHost } from "../../../lab/lab.ts";
 import type { Epoch } from "../../checks/epochs.ts";
-import { type Setup, type System, TIMINGS } from "../../system.ts";
+import { type Setup, type System, TIMINGS, type Timings } from "../../system.ts";
 import { isPrimary } from "../../workload/route.ts";
 import type { Endpoint } from "../../workload/session.ts";
 import { DATA_DIRECTORY, etcdConfiguration, PORTS, patroniConfiguration } from "./configuration.ts";
@@ -37,9 +37,13 @@ export class Patroni implements System {
     return new Patroni(lab, hosts);
   }
 
-  get detectionMs(): number {
-    const { ttl, loop_wait } = TIMINGS[this.#setup.timings];
+  static detectionMs(timings: Timings): number {
+    const { ttl, loop_wait } = TIMINGS[timings];
     return (ttl + loop_wait) * 1_000;
+  }
+
+  get detectionMs(): number {
+    return Patroni.detectionMs(this.#setup.timings);
   }
 
   async up(setup: Setup): Promise<void> {
