@@ -19,7 +19,7 @@ import type { Endpoint } from "../workload/session.ts";
 const PORTS = { postgres: 5432, rest: 8008 } as const;
 const database = "shop";
 const node = "n1";
-const createMs = 90_000;
+const createMs = 180_000;
 /** What the fast profile promises to notice a lost host in. */
 const fastestDetectionMs = 9_000;
 
