@@ -28,15 +28,23 @@ export function legacyCgroups(): boolean {
 /** One group per hierarchy; everything that runs in the host is in them. */
 export class HostCgroups {
   readonly #name: string;
+  /** Share of the processors when they are scarce, 1 = that of any other process. */
+  readonly #cpuWeight: number;
 
   /** Control groups are the whole machine's: labs side by side must not share names. */
-  constructor(name: string) {
+  constructor(name: string, cpuWeight: number) {
     this.#name = name;
+    this.#cpuWeight = cpuWeight;
   }
 
   create(): void {
     for (const directory of this.#directories()) mkdirSync(directory, { recursive: true });
-    if (!legacyCgroups()) return;
+    if (!legacyCgroups()) {
+      const file = `/sys/fs/cgroup/${this.#name}/cpu.weight`;
+      if (existsSync(file)) writeFileSync(file, String(100 * this.#cpuWeight));
+      return;
+    }
+    writeFileSync(`/sys/fs/cgroup/cpu/${this.#name}/cpu.shares`, String(1_024 * this.#cpuWeight));
     // A process may enter a cpuset only when the set has processors and memory.
     for (const file of ["cpuset.cpus", "cpuset.mems"]) {
       writeFileSync(

@@ -16,6 +16,8 @@ export type Disk = keyof typeof disks;
 export interface HostOptions {
   /** Sizes of disks that can be filled up, for example `{ postgresql: "400m" }`; without one it is as large as the machine's. */
   readonly disks?: Readonly<Partial<Record<Disk, string>>>;
+  /** Share of the processors when they are scarce; for what measures times beside other work of the machine. */
+  readonly cpuWeight?: number;
   /** Give the host a wall clock of its own, which can be shifted. */
   readonly ownClock?: boolean;
 }
@@ -45,7 +47,7 @@ export class LabHost {
     this.directory = place.directory;
     this.#options = options;
     this.#switch = place.switch;
-    this.#cgroups = new HostCgroups(`lab-${place.labId}-${name}`);
+    this.#cgroups = new HostCgroups(`lab-${place.labId}-${name}`, options.cpuWeight ?? 1);
     this.#clock = new HostClock(this.root);
   }
 
