@@ -428,3 +428,9 @@ export const rejoinPauseMs = 300;
 export const rejoinPauseMaxMs = 60_000;
 /** A promotion that replays nothing for this long is given up. */
 export const promoteStallMs = 25_000;
+/** A standby that receives nothing for so long asks its upstream why. */
+export const followSilentMs = 3_000;
+/** How long data that went its own way waits for the store to know where; then it is copied anew. */
+export const followDivergedMs = 20_000;
+/** How often it asks. */
+export const followCheckIntervalMs = 1_000;

@@ -21,6 +21,7 @@ import { createStandbyMechanics } from "../standby/standby.ts";
 import { Wake } from "../wake.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import { FencerArm } from "./fencer-arm.ts";
+import { FollowCheck } from "./follow-check.ts";
 import { FreshProbe } from "./fresh-probe.ts";
 import { HaFile } from "./ha-file.ts";
 import { LeaseWatch } from "./lease-watch.ts";
@@ -51,6 +52,7 @@ export class Group implements GroupParts {
   readonly slots: Slots;
   readonly probe: FreshProbe;
   readonly #disk: DiskWatch;
+  readonly #follow: FollowCheck;
   readonly #watchAlarm: Wake;
   readonly #beatAlarm: Wake;
   readonly #perform: (action: HaAction, signal: AbortSignal) => Promise<void>;
@@ -137,6 +139,17 @@ export class Group implements GroupParts {
       disk: this.#disk,
       members,
       self,
+    });
+    this.#follow = new FollowCheck({
+      boot,
+      log: log.component("standby"),
+      mechanics,
+      members,
+      positions: () => this.sensor.positions,
+      onStranded: (why) => {
+        this.sensor.standby.stranded = why;
+      },
+      onChange,
     });
     this.work = new LongWork({ boot, log: log.component("work"), onChange });
     this.peers = new Peers({
@@ -255,6 +268,7 @@ export class Group implements GroupParts {
       throw new AppError("retryable", goal.why);
     }
     this.#confirmed = false;
+    this.#follow.forget();
     this.probe.reset();
     this.sensor.forgetData();
   }
@@ -282,7 +296,9 @@ export class Group implements GroupParts {
       const said = { state, rule, goal: goal.kind, action: action.kind };
       log.info(decision.sentence, said);
     }
-    memory.part = partOf(decision.goal, this.sensor.offline?.control.settings) ?? memory.part;
+    const allowed = await this.#follow.limit(decision.goal);
+    memory.part = partOf(allowed, this.sensor.offline?.control.settings) ?? memory.part;
+    this.#follow.look(local, decision.goal, signal);
     this.#tellNews();
     await this.#disarm(local);
     void this.#tend(local, signal);

@@ -16,7 +16,7 @@ import {
 } from "../../../src/postgres/timeline-history.ts";
 import type { SqlSession } from "../sql.ts";
 import type { Judgement, Peer, UpstreamState } from "./mechanics.ts";
-import { readControl } from "./offline.ts";
+import { forgetFormerPrimary, readControl } from "./offline.ts";
 import { withPeer } from "./peer-session.ts";
 import type { StandbyDeps } from "./places.ts";
 import { hasOwnMajor } from "./programs.ts";
@@ -49,7 +49,9 @@ export async function judge(
     if (upstream.major !== deps.server().major) {
       return { kind: "foreign", why: `${peer.instanceId} runs PostgreSQL ${upstream.major}` };
     }
-    return judgeKin({ deps, session, own, control, upstream });
+    const judgement = await judgeKin({ deps, session, own, control, upstream });
+    if (judgement.kind === "follow") await forgetFormerPrimary(deps);
+    return judgement;
   });
 }
 

@@ -185,6 +185,12 @@ export interface StandbyMechanics {
    */
   prepareStandby(): Promise<void>;
 
+  /**
+   * Whether the data ran as a primary and was not compared with the server that it is to follow: until `judge` said
+   * `follow`, only its timeline's number says that it can. It should be started with nobody to follow, and judged.
+   */
+  needsProof(): Promise<boolean>;
+
   /** Makes it start as a primary, without a promotion: for the holder that crashed. Only with the lease. */
   preparePrimary(): Promise<void>;
 

@@ -5,7 +5,7 @@ import { type ControlData, parseControlData } from "../../../src/postgres/contro
 import { cleanAutoConf } from "../../../src/postgres/recovery.ts";
 import { isShutdownCheckpoint } from "../../../src/postgres/wal-record.ts";
 import type { OfflineState } from "./mechanics.ts";
-import { ownedFile, removeFile, type StandbyDeps } from "./places.ts";
+import { ownedFile, placesOf, removeFile, type StandbyDeps, writeState } from "./places.ts";
 import { endOfRecord, readHistory, readRecordHead, removeTrailingReserved } from "./wal-files.ts";
 
 /** Tries of reading pg_control while PostgreSQL may be writing it. */
@@ -75,6 +75,26 @@ export async function makeStandby(deps: StandbyDeps, dataDir: string): Promise<v
   await removeTrailingReserved(deps, dataDir);
 }
 
+/** See `StandbyMechanics.prepareStandby`. */
+export async function prepareStandby(deps: StandbyDeps): Promise<void> {
+  const places = placesOf(deps.file);
+  const { data } = places;
+  const signals = ["standby.signal", "recovery.signal", "backup_label"];
+  const found = await Promise.all(signals.map((name) => deps.executor.stat(`${data}/${name}`)));
+  if (found.every((stat) => stat === undefined)) await writeState(deps, places.formerPrimary, {});
+  await makeStandby(deps, data);
+}
+
+/** See `StandbyMechanics.needsProof`. */
+export async function needsProof(deps: StandbyDeps): Promise<boolean> {
+  return (await deps.executor.stat(placesOf(deps.file).formerPrimary)) !== undefined;
+}
+
+/** It was compared, or it is nobody's follower any more. */
+export async function forgetFormerPrimary(deps: StandbyDeps): Promise<void> {
+  await removeFile(deps, placesOf(deps.file).formerPrimary);
+}
+
 /** Makes a stopped data directory start as a primary on its own timeline. */
 export async function makePrimary(deps: StandbyDeps, dataDir: string): Promise<void> {
   const { executor } = deps;
@@ -88,6 +108,7 @@ export async function makePrimary(deps: StandbyDeps, dataDir: string): Promise<v
   }
   await removeFile(deps, `${dataDir}/standby.signal`);
   await removeFile(deps, `${dataDir}/recovery.signal`);
+  await forgetFormerPrimary(deps);
   await cleanSettings(deps, dataDir);
 }
 

@@ -30,6 +30,8 @@ export interface Places {
   readonly rewindState: string;
   /** Which copy took the place of the data and has not streamed yet. */
   readonly unproven: string;
+  /** The data ran as primary, and nobody compared it with the one that it is to follow. */
+  readonly formerPrimary: string;
   /** Whose data it is: inside the data directory, and beside it. */
   readonly marker: string;
   readonly markerBeside: string;
@@ -44,6 +46,7 @@ export function placesOf(file: KeeperFile): Places {
     cloneState: `${base_dir}/pgherd-clone.json`,
     rewindState: `${base_dir}/pgherd-rewind.json`,
     unproven: `${base_dir}/pgherd-unproven.json`,
+    formerPrimary: `${base_dir}/pgherd-former-primary.json`,
     marker: `${data_dir}/${markerFile}`,
     markerBeside: `${base_dir}/${markerFile}`,
   };

@@ -13,6 +13,7 @@ import { historyFileName } from "../../../src/postgres/timeline-history.ts";
 import type { SqlSession } from "../sql.ts";
 
 import type { PromoteOutcome } from "./mechanics.ts";
+import { forgetFormerPrimary } from "./offline.ts";
 import type { StandbyDeps } from "./places.ts";
 import { readPositions } from "./positions.ts";
 import { forgetUnproven } from "./replace-data.ts";
@@ -36,6 +37,7 @@ export async function promote(
   const refusal = await reserve(deps, before.end.timeline, allotted.timeline);
   if (refusal !== undefined) return { kind: "refused", why: refusal };
   await forgetUnproven(deps);
+  await forgetFormerPrimary(deps);
   signal.throwIfAborted();
   await session.query(orderPromotion);
   const stuck = await untilPromoted(deps, session, allotted.stallMs, signal);

@@ -2,7 +2,7 @@
 // not worth keeping. Everything is a rename, so that there is a whole data directory or none at any moment.
 import { keptDataMax } from "../../../src/base/limits.ts";
 import { type CloneState, cloneIdOf } from "./clone-state.ts";
-import { renameDurably } from "./offline.ts";
+import { forgetFormerPrimary, renameDurably } from "./offline.ts";
 import {
   keptPrefix,
   type Places,
@@ -52,6 +52,7 @@ export async function replaceData(
   });
   // The data is whole again, whatever a rewind did to what was there before.
   await removeFile(deps, places.rewindState);
+  await forgetFormerPrimary(deps);
   await removeFile(deps, places.cloneState);
 }
 

@@ -6,7 +6,7 @@ import { type CommandResult, failureText, succeeded } from "../../../src/host/co
 import { parseWalSegmentName } from "../../../src/postgres/lsn.ts";
 import { renderConninfo } from "../../../src/postgres/recovery.ts";
 import type { Judgement, LostLog, Peer, RewindOutcome, WorkOptions } from "./mechanics.ts";
-import { inspectOffline, makeStandby } from "./offline.ts";
+import { forgetFormerPrimary, inspectOffline, makeStandby } from "./offline.ts";
 import {
   asPostgres,
   keptLogPrefix,
@@ -185,5 +185,6 @@ async function finish(deps: StandbyDeps, places: Places, judgement: Diverged): P
     system_identifier: judgement.upstream.systemIdentifier,
   });
   await makeStandby(deps, places.data);
+  await forgetFormerPrimary(deps);
   await removeFile(deps, places.rewindState);
 }

@@ -3,7 +3,7 @@ import { cloneFrom } from "./clone.ts";
 import { readCloneStage, removeCloneRests } from "./clone-state.ts";
 import { judge } from "./judge.ts";
 import type { Leftover, StandbyMechanics } from "./mechanics.ts";
-import { inspectOffline, makePrimary, makeStandby } from "./offline.ts";
+import { inspectOffline, makePrimary, needsProof, prepareStandby } from "./offline.ts";
 import { placesOf, type StandbyDeps } from "./places.ts";
 import { letGo, readPositions } from "./positions.ts";
 import { endStrays } from "./programs.ts";
@@ -21,7 +21,8 @@ export function createStandbyMechanics(deps: StandbyDeps): StandbyMechanics {
     inspectOffline: () => inspectOffline(deps, data),
     cloneFrom: (peer, options) => cloneFrom(deps, peer, options),
     confirmClone: (signal) => confirmClone(deps, signal),
-    prepareStandby: () => makeStandby(deps, data),
+    prepareStandby: () => prepareStandby(deps),
+    needsProof: () => needsProof(deps),
     preparePrimary: () => makePrimary(deps, data),
     recoverAlone: (options) => recoverAlone(deps, options),
     judge: (peer, own, signal) => judge(deps, peer, own, signal),

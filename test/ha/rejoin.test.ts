@@ -1,0 +1,124 @@
+// How an instance comes back that was away: by following, by a rewind, by a new copy; and never onto a history that
+// only has the same number.
+import { afterEach, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { systemClock } from "../../src/base/clock.ts";
+import { type GroupOptions, isPrimary, KeptGroup } from "../support/kept-group.ts";
+import type { KeptInstance } from "../support/kept-instance.ts";
+
+let group: KeptGroup;
+afterEach(() => group.close(), 60_000);
+
+async function eventually(what: string, attempt: () => Promise<boolean>): Promise<void> {
+  const endMs = systemClock.monotonicMs() + 60_000;
+  while (!(await attempt())) {
+    if (systemClock.monotonicMs() > endMs) throw new Error(`waited in vain for ${what}`);
+    await systemClock.sleep(100);
+  }
+}
+
+/** A group that runs, with all its standbys. Answers its primary. */
+async function begin(options: GroupOptions = {}): Promise<KeptInstance> {
+  group = await KeptGroup.prepare(options);
+  group.start();
+  const primary = group.at(0);
+  await eventually("a primary", () => isPrimary(primary));
+  await standbys(primary, group.instances.length - 1);
+  return primary;
+}
+
+/** Whoever else is primary. */
+async function successor(of: KeptInstance): Promise<KeptInstance> {
+  let found: KeptInstance | undefined;
+  await eventually("another primary", async () => {
+    for (const instance of group.instances) {
+      if (instance !== of && (await isPrimary(instance))) found = instance;
+    }
+    return found !== undefined;
+  });
+  if (!found) throw new Error("no other primary");
+  return found;
+}
+
+/** The row of the table is there, and streaming goes on. */
+async function streams(instance: KeptInstance, sql: string, answer: string): Promise<void> {
+  await eventually(`${answer} on ${instance.id}`, async () => {
+    const got = await instance.query(sql).catch(() => "");
+    return got === answer;
+  });
+}
+
+/** The others stream. */
+async function standbys(primary: KeptInstance, count: number): Promise<void> {
+  const sql = `SELECT count(*) FROM pg_stat_replication
+                WHERE state = 'streaming' AND application_name ~ '^pgherd_[0-9a-f]+$'`;
+  await eventually(`${count} streaming standbys`, async () => {
+    const streaming = await primary.query(sql).catch(() => "0");
+    return Number(streaming) >= count;
+  });
+}
+
+const kept = (instance: KeptInstance) =>
+  readdirSync(instance.file.layout.base_dir).filter((name) => name.startsWith("data.kept-"));
+
+test("a primary that was lost with its host comes back by a rewind, without what only it had", async () => {
+  const old = await begin();
+  await old.query("CREATE TABLE t AS SELECT 1 AS n");
+  await group.everywhere("SELECT sum(n) FROM t", "1");
+  await group.loseHost(old);
+  const winner = await successor(old);
+  await winner.query("INSERT INTO t VALUES (2)");
+  group.returnHost(old);
+  await streams(old, "SELECT sum(n) FROM t WHERE pg_is_in_recovery()", "3");
+  await standbys(winner, 2);
+  expect(kept(old)).toEqual([]);
+}, 180_000);
+
+test("a standby for which nobody has the log any more is copied anew", async () => {
+  const primary = await begin({
+    size: 2,
+    parameters: {
+      max_slot_wal_keep_size: "48MB",
+      wal_keep_size: "0",
+      min_wal_size: "32MB",
+      max_wal_size: "32MB",
+    },
+  });
+  const standby = group.at(1);
+  await group.loseHost(standby);
+  await primary.query("CREATE TABLE t AS SELECT 5 AS n");
+  for (let n = 0; n < 10; n++) {
+    await primary.query("SELECT pg_logical_emit_message(false, 'x', repeat('x', 100000))");
+    await primary.query("SELECT pg_switch_wal()");
+    await primary.query("CHECKPOINT");
+  }
+  group.returnHost(standby);
+  await streams(standby, "SELECT n FROM t WHERE pg_is_in_recovery()", "5");
+  await standbys(primary, 1);
+  expect(standby.logs()).toContain("no longer has the log");
+  await eventually("the old data to go", async () => kept(standby).length === 0);
+}, 180_000);
+
+test("H1: a standby promoted by hand under a number that is given out later is not mixed with it", async () => {
+  const first = await begin();
+  await first.query("CREATE TABLE f (who text)");
+  await group.everywhere("SELECT count(*) FROM f", "0");
+  const stray = group.at(2);
+  await stray.killKeeper();
+  await stray.query("SELECT pg_promote()");
+  await stray.query("INSERT INTO f SELECT 'stray' FROM generate_series(1, 10)");
+  await stray.query("CHECKPOINT");
+  await group.loseHost(first);
+  const winner = await successor(first);
+  // The stray one takes writes too, and has no lease.
+  expect(winner.id).toBe(group.at(1).id);
+  await winner.query("INSERT INTO f SELECT 'winner' FROM generate_series(1, 1000)");
+  const timeline = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)";
+  expect(await winner.query(timeline)).toBe(await stray.query(timeline));
+  stray.startKeeper();
+  const count = "SELECT who || count(*) FROM f WHERE pg_is_in_recovery() GROUP BY who";
+  await streams(stray, count, "winner1000");
+  expect(stray.logs()).toContain("is another one here than there");
+  group.returnHost(first);
+  await streams(first, count, "winner1000");
+}, 180_000);
