@@ -281,7 +281,7 @@ export function successorOf(s: Situation, { anyLag = false } = {}): string | nul
   const able = livingOthers(s).filter(({ status }) => {
     const at = positionOf(status);
     if (!at || status.unfit !== null || status.role !== "standby") return false;
-    if (!row.members.includes(status.instance_id)) return false;
+    if (!row.members.includes(status.instance_id) || !mayContinue(at, s.view.history)) return false;
     if (memberOf(s.view, status.instance_id)?.tags.nofailover === true) return false;
     return anyLag || lagOf(row, at) <= BigInt(s.view.settings.maximum_lag_bytes);
   });

@@ -291,10 +291,15 @@ export function deadlineMs(sent: readonly SentRenewal[], { guard_ms }: HaSetting
  * be taken: the promise is over even if this clock is as fast, and the holder's as slow, as they may be.
  */
 export function contestableAtMs(seenAtMs: number, ttlMs: number): number {
-  return seenAtMs + (ttlMs * (1 + clockRateErrorMax)) / (1 - clockRateErrorMax);
+  return seenAtMs + longestMs(ttlMs);
 }
 
 /** Until when a member that agreed at `answeredAtMs` to a holder without the store keeps away from the lease. */
 export function promisedUntilMs(answeredAtMs: number, ttlMs: number): number {
-  return answeredAtMs + ttlMs * (1 + 2 * clockRateErrorMax);
+  return answeredAtMs + longestMs(ttlMs);
+}
+
+/** How long a time that another clock measures can be on this one. */
+function longestMs(ms: number): number {
+  return (ms * (1 + clockRateErrorMax)) / (1 - clockRateErrorMax);
 }

@@ -19,7 +19,8 @@ export type Rejoin =
 export function planRejoin(s: Situation, row: LeaseRow, holder: string): Rejoin {
   const { data } = s.local;
   if (data.kind === "absent") return copy(s, row, holder, "there is no data");
-  if (data.kind === "unfinished") return afterCut(s, row, holder, data.of);
+  // H18: a rewind that was cut leaves data that is half old and half new, and looks whole.
+  if (data.kind === "unfinished") return copy(s, row, holder, `a ${data.of} was cut`);
   if (data.kind === "refused") return { kind: "wait", why: data.reason };
   if (s.standby?.stranded) return copy(s, row, holder, s.standby.stranded);
   if (s.position === null) {
@@ -30,18 +31,12 @@ export function planRejoin(s: Situation, row: LeaseRow, holder: string): Rejoin 
   return followOrWait(s, row, holder, belonging);
 }
 
-/** A rewind that was cut can be done again; a copy cannot be gone on with. */
-function afterCut(s: Situation, row: LeaseRow, holder: string, of: string): Rejoin {
-  if (of !== "rewind") return copy(s, row, holder, `a ${of} was cut`);
-  return turnBack(s, row, holder);
-}
-
 function turnBack(s: Situation, row: LeaseRow, holder: string): Rejoin {
   const { data, attempts } = s.local;
   const at = s.position ? describePosition(s.position) : "its data";
   const why = `${at} is not in the history of ${holder}`;
-  const possible = data.kind !== "ready" || data.rewindable;
-  if (!possible) return copy(s, row, holder, `${why}, and it cannot be rewound`);
+  if (data.kind === "ready" && !data.rewindable)
+    return copy(s, row, holder, `${why}, and it cannot be rewound`);
   if (attempts.rejoin.rewinds >= rewindsMax) {
     return copy(s, row, holder, `${why}, and rewinding failed: ${attempts.rejoin.error}`);
   }

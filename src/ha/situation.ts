@@ -14,7 +14,7 @@ import {
 
 /** How the lease stands towards this member. */
 export type LeaseStanding =
-  /** Never read since the keeper started. */
+  /** Never read since the keeper started, or only as it was once: the store went back. */
   | { readonly kind: "unread" }
   /** The node has no row yet. */
   | { readonly kind: "none" }
@@ -63,7 +63,8 @@ function standingOf(view: GroupView, local: LocalView, nowMs: number): LeaseStan
     const kind = nowMs < own.deadlineMs ? "mine" : "lapsed";
     return kind === "mine" ? { kind, row: own.row, own } : { kind, row: own.row };
   }
-  if (!lease) return { kind: "unread" };
+  // What an older store says of the lease is no reason to take, make or adopt one.
+  if (!lease || lease.wentBack) return { kind: "unread" };
   const { row } = lease;
   if (!row) return { kind: "none" };
   if (row.holder === null) return { kind: "free", row, released: true };

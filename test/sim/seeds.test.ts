@@ -10,6 +10,7 @@ const FOUND: readonly (readonly [seed: number, steps: number, what: string])[] =
   [188, 20_000, "a primary started with a setting that the record under way did not go with"],
   [246, 20_000, "the only member with all commits was kept away for its failed promotions"],
   [691, 20_000, "PostgreSQL was started although the fencer had fired already"],
+  [675, 4_000, "a lease was given away for ever to a member that could not take it"],
   [753, 20_000, "a host thawed while its PostgreSQL was starting"],
   [6, 20_000, "data that had left the history was stopped and started for ever"],
 ];

@@ -50,12 +50,7 @@ export const UNKNOWN: readonly Transition[] = [
     from: "unknown",
     to: ["empty", "stopped", "standby", "candidate", "primary", "unleased"],
     when: always,
-    decide: (s) =>
-      wait(
-        s.local.postgres.kind === "unknown"
-          ? "waiting for the fencer"
-          : "waiting for the store's first answer",
-      ),
+    decide: (s) => wait(whyUnknown(s)),
     action: "none",
     goal: "wait",
     timeout: true,
@@ -158,6 +153,12 @@ export const UNLEASED: readonly Transition[] = [
     comment: "also during a pause",
   },
 ];
+
+function whyUnknown({ local, hold, view }: Situation): string {
+  if (local.postgres.kind === "unknown") return "waiting for the fencer";
+  if (view.lease?.wentBack) return `nothing is done by itself: ${hold}`;
+  return "waiting for the store's first answer";
+}
 
 function isStarting({ local }: Situation): boolean {
   return local.postgres.kind === "starting";

@@ -205,13 +205,27 @@ function isOnWrongTimeline(s: Situation): boolean {
   return data.kind === "ready" && data.role === "primary" && data.timeline !== row?.timeline;
 }
 
-/** It is not worth starting here again. */
+/** It is not worth starting here again. Every time that nobody took the lease makes starting here worth more. */
 function isSpent(s: Situation): boolean {
   const { local, view, nowMs } = s;
   if (crashOf(s) === "") return false;
-  const recent = local.attempts.crashesAtMs.filter((at) => nowMs - at < 600_000);
+  const recent = local.attempts.crashesAtMs.filter((at) => nowMs - at < 600_000).length;
+  const inVain = 2 * resumedInARow(s);
   const full = local.disk === "full" || local.disk === "stalled";
-  return recent.length > crashesMax || full || view.settings.primary_start_timeout_ms === 0;
+  const atOnce = full || view.settings.primary_start_timeout_ms === 0;
+  return recent > inVain + (atOnce ? 0 : crashesMax);
+}
+
+/** How often this member gave the lease away and had to take it back, without anybody in between. */
+function resumedInARow({ view }: Situation): number {
+  let count = 0;
+  for (let at = view.history.length - 1; at > 0; at -= 1) {
+    const [before, row] = [view.history[at - 1], view.history[at]];
+    const resumed = before?.instance_id === view.self && before.timeline === row?.timeline;
+    if (!resumed || row.instance_id !== view.self) break;
+    count += 1;
+  }
+  return count;
 }
 
 function giveUp(s: Situation, why: string): Outcome {
