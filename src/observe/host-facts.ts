@@ -25,7 +25,7 @@ export async function readHostSize(executor: Executor, signal: AbortSignal): Pro
 
 /** nproc(1) heeds the affinity of the process; the quota of a container is on top of that. */
 async function countCpus(executor: Executor, signal: AbortSignal): Promise<number> {
-  const counted = await executor.run({ argv: ["nproc"], timeoutMs: 5_000 }, { signal });
+  const counted = await executor.run({ argv: ["nproc"] }, { signal });
   const cpus = Number.parseInt(counted.stdout, 10);
   if (counted.exitCode !== 0 || !(cpus > 0)) {
     throw new AppError("terminal", "nproc does not tell the number of CPUs");

@@ -4,7 +4,7 @@ import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { sshdMissing, startSshd, type TestSshd } from "../support/sshd.ts";
+import { makeUser, sshdMissing, startSshd, type TestSshd } from "../support/sshd.ts";
 import { type Body, binary, connect, eventually, installations, Sandbox } from "./harness.ts";
 
 const missing = sshdMissing();
@@ -226,6 +226,37 @@ describe.skipIf(missing !== undefined)("a host without a server", () => {
     store.close();
     expect(kept.length).toBeGreaterThan(3);
     expect(kept.filter((text) => text.includes("sealed"))).toEqual([]);
+  });
+
+  test("through a jump host, by sudo, with a key that has a passphrase", async () => {
+    const user = makeUser({ sudo: true });
+    try {
+      const locked = sshd.authorise("locked", "-t", "ed25519", "-N", "open sesame").reveal();
+      const way = {
+        user: user.name,
+        private_key: locked,
+        passphrase: "open sesame",
+        jump: { address: "127.0.0.1", port: sshd.port, private_key: key, host_key: "learn" },
+      };
+      const barred = await codes(request({ ...way, passphrase: "shut" }));
+      expect(barred.errors).toEqual(["ssh.private_key login_refused"]);
+      const answer = await sandbox.post("/v1/hosts", request(way));
+      expect(answer.body.learned_host_keys).toMatchObject([{ address: "127.0.0.1" }]);
+      const task = await ended(answer.body.task);
+      expect({ status: task.status, error: task.error }).toEqual({
+        status: "completed",
+        error: undefined,
+      });
+      expect(await host("far")).toMatchObject({
+        status: { state: "healthy" },
+        ssh: { user: user.name, jump: `root@127.0.0.1:${sshd.port}` },
+      });
+      const removal = await sandbox.request("DELETE", "/v1/hosts/far");
+      expect(await ended(removal.body.task)).toMatchObject({ status: "completed" });
+      expect(existsSync(at("data"))).toBe(false);
+    } finally {
+      user.remove();
+    }
   });
 
   test("the command line adds it, tells the key that it learned, and removes it", async () => {

@@ -1,5 +1,7 @@
 // Which service manager a host has, and whether it can enforce limits.
-import { succeeded } from "../../host/command.ts";
+import { AppError } from "../../base/errors.ts";
+import { serviceManagerTimeoutMs } from "../../base/limits.ts";
+import { failureText, succeeded } from "../../host/command.ts";
 import type { Executor } from "../../host/executor.ts";
 
 /** What was found on the host. */
@@ -9,7 +11,10 @@ export interface ServiceManager {
   readonly limits: boolean;
 }
 
-/** systemd counts only where it booted the host (sd_booted(3)) and answers. */
+/**
+ * systemd counts only where it booted the host (sd_booted(3)) and answers. Throws a retryable AppError when it takes
+ * too long: a busy host must not be taken for one that has none.
+ */
 export async function serviceManagerOf(
   executor: Executor,
   signal: AbortSignal,
@@ -17,9 +22,10 @@ export async function serviceManagerOf(
   const booted = await executor.stat("/run/systemd/system", signal);
   if (booted?.kind !== "directory") return { kind: "none", limits: false };
   const answer = await executor.run(
-    { argv: ["systemctl", "show", "--property=Version"], timeoutMs: 5_000 },
+    { argv: ["systemctl", "show", "--property=Version"], timeoutMs: serviceManagerTimeoutMs },
     { signal },
   );
+  if (answer.timedOut) throw new AppError("retryable", failureText(answer));
   if (!succeeded(answer)) return { kind: "none", limits: false };
   return { kind: "systemd", limits: await hasControllers(executor, signal) };
 }
