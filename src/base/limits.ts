@@ -276,6 +276,8 @@ export const hostCertificateValidMs = 30 * 86_400_000;
 export const hostCertificateCheckMs = 10_000;
 /** One question to one node about the nodes of the store. */
 export const storeNodesTimeoutMs = 5_000;
+/** How long members that cannot let anybody in just now are asked again. */
+export const joinPatienceMs = 30_000;
 /** How often a host looks who the members are. */
 export const membersCheckMs = 2_000;
 /** One request of a joining host to one member. */

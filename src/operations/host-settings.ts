@@ -88,12 +88,22 @@ function mergeLabels(
 async function refuseDrain({ store }: ClusterRuntime, hostId: string): Promise<void> {
   const instances = await listInstances(store.db);
   const here = instances.filter((instance) => instance.hostId === hostId);
-  const problems: readonly Diagnostic[] = here.map(({ id, databaseId, nodeName }) => ({
-    path: "drain",
-    code: "cannot_move",
-    message: `database ${databaseId}: ${nodeName} has no other instance than ${id} that could take its place`,
-    hint: "add an instance of the node on another host first, or leave out drain",
-  }));
+  const problems: readonly Diagnostic[] = here.map(({ id, databaseId, nodeName }) => {
+    const elsewhere = instances.some(
+      (each) =>
+        each.databaseId === databaseId && each.nodeName === nodeName && each.hostId !== hostId,
+    );
+    return {
+      path: "drain",
+      code: "cannot_move",
+      message: elsewhere
+        ? `database ${databaseId}: instance ${id} of ${nodeName} does not leave by itself`
+        : `database ${databaseId}: ${nodeName} has no other instance than ${id} that could take its place`,
+      hint: elsewhere
+        ? `take ${hostId} out of the host_ids of ${nodeName}, or leave out drain`
+        : "add an instance of the node on another host first, or leave out drain",
+    };
+  });
   if (problems.length === 0) return;
   const message = problems.map((each) => each.message).join("\n");
   throw new OperationError("operation_not_supported", message, problems);

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { must } from "../base/assert.ts";
-import { AppError } from "../base/errors.ts";
+import { AppError, messageOf } from "../base/errors.ts";
 import type { Secret } from "../base/secret.ts";
 import type { Bootstrapped } from "../operations/deps.ts";
 import { createAuthority } from "../pki/authority.ts";
@@ -95,10 +95,33 @@ export async function bootstrapCluster(
   });
 }
 
-/** Joins the cluster of the token; serves it then. Throws OperationError for what the members refuse. */
+interface JoinRequest {
+  readonly token: Secret;
+  readonly serverUrls: readonly string[];
+}
+
+/**
+ * Joins the cluster of the token; serves it then. Throws OperationError for what the members refuse. What was
+ * granted may be outdated a moment later, when passwords are replaced meanwhile: then it is asked for once more.
+ */
 export async function joinCluster(
   environment: ServerEnvironment,
-  request: { readonly token: Secret; readonly serverUrls: readonly string[] },
+  request: JoinRequest,
+  signal: AbortSignal,
+): Promise<ServedCluster> {
+  try {
+    return await joinOnce(environment, request, signal);
+  } catch (thrown) {
+    if (!(thrown instanceof AppError) || thrown.kind !== "retryable") throw thrown;
+    signal.throwIfAborted();
+    environment.log.warn("could not join yet, asks again", { error: messageOf(thrown) });
+    return joinOnce(environment, request, signal);
+  }
+}
+
+async function joinOnce(
+  environment: ServerEnvironment,
+  request: JoinRequest,
   signal: AbortSignal,
 ): Promise<ServedCluster> {
   const { membership, tokenId } = await takeSeat(environment, request.token, request.serverUrls);

@@ -3,7 +3,7 @@
 import { rm } from "node:fs/promises";
 import { Value } from "@sinclair/typebox/value";
 import { messageOf } from "../base/errors.ts";
-import { joinRequestTimeoutMs } from "../base/limits.ts";
+import { joinPatienceMs, joinRequestTimeoutMs } from "../base/limits.ts";
 import { Secret } from "../base/secret.ts";
 import * as processes from "../host/process.ts";
 import { invalidInput, OperationError } from "../operations/errors.ts";
@@ -60,22 +60,32 @@ export async function takeSeat(
   return { membership, key, tokenId: parts.id };
 }
 
+const JOIN_PAUSE_MS = 500;
+
 /** The grant of the first member that answers. What one of them refuses, no other is asked. */
 async function askMembers(
   environment: ServerEnvironment,
   parts: JoinTokenParts,
   serverUrls: readonly string[],
 ): Promise<JoinGrant> {
-  const failures: string[] = [];
-  for (const url of serverUrls) {
-    try {
-      return await askMember(environment, parts, url);
-    } catch (thrown) {
-      if (thrown instanceof OperationError && thrown.error !== "no_quorum") throw thrown;
-      failures.push(`${url}: ${messageOf(thrown)}`);
+  const { clock } = environment;
+  const failures = new Map<string, string>();
+  // Members that cannot let anybody in just now are asked again.
+  for (const ending = clock.deadline(joinPatienceMs); ; ) {
+    let later = false;
+    for (const url of serverUrls) {
+      try {
+        return await askMember(environment, parts, url);
+      } catch (thrown) {
+        if (thrown instanceof OperationError && thrown.error !== "no_quorum") throw thrown;
+        later ||= thrown instanceof OperationError;
+        failures.set(url, `${url}: ${messageOf(thrown)}`);
+      }
     }
+    if (!later || ending.aborted) break;
+    await clock.sleep(JOIN_PAUSE_MS, ending).catch(() => undefined);
   }
-  const message = `no member could be asked: ${failures.join("; ") || "no address was given"}`;
+  const message = `no member could be asked: ${[...failures.values()].join("; ") || "no address was given"}`;
   throw invalidInput([{ path: "server_urls", code: "unreachable", message }]);
 }
 
@@ -122,6 +132,8 @@ function refusal(status: number, answer: unknown): Error {
     case 400:
     case 409:
       return invalidInput([{ path: "", code: "refused", message }]);
+    case 503:
+      return new OperationError("no_quorum", message);
     default:
       return new Error(message);
   }

@@ -3,7 +3,7 @@
 // them at once. Who was away asks for them when it comes back. They never travel through the store itself.
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
-import { messageOf } from "../base/errors.ts";
+import { AppError, messageOf } from "../base/errors.ts";
 import {
   storeUsersCheckMs,
   storeUsersGraceMs,
@@ -13,8 +13,10 @@ import {
 import type { ExecutorOf } from "../host/executor.ts";
 import { PeerExecutor } from "../host/peer.ts";
 import { peerPaths } from "../host/peer-messages.ts";
-import { type InternalRoutes, nothing } from "../peer/internal-call.ts";
+import { OperationError } from "../operations/errors.ts";
+import { type InternalRoutes, nothing, problem } from "../peer/internal-call.ts";
 import { loadClusterSetting } from "../store/cluster-settings.ts";
+import { listHosts } from "../store/hosts.ts";
 import { newUsers, type SentUser, sentUsers } from "../store/rqlited-files.ts";
 import type { Member } from "./member.ts";
 import { writeKeeperPassword } from "./open-store.ts";
@@ -38,7 +40,7 @@ export class StoreUsers {
   /** What other hosts may ask, once they are admitted. */
   routes(): InternalRoutes {
     return {
-      [`GET ${peerPaths.storeUsers}`]: () => Response.json(this.#message()),
+      [`GET ${peerPaths.storeUsers}`]: ({ caller }) => this.#tell(caller),
       [`PUT ${peerPaths.storeUsers}`]: async ({ request, keepOpen }) => {
         keepOpen();
         const message: unknown = await request.json();
@@ -56,7 +58,7 @@ export class StoreUsers {
     return done;
   }
 
-  /** Resolves when no change is under way; after a while in any case. */
+  /** Resolves when no change is under way. Throws no_quorum when that takes long: who comes in now would come in vain. */
   async settled(): Promise<void> {
     const { environment, opened } = this.#member;
     const { clock } = environment;
@@ -66,6 +68,8 @@ export class StoreUsers {
       if (wantedMs <= this.#madeMs) return this.#changes;
       await clock.sleep(storeUsersCheckMs, ending).catch(() => undefined);
     }
+    const message = "the passwords of the store are being replaced: try again";
+    throw new OperationError("no_quorum", message);
   }
 
   /** Replaces the passwords where this host leads, and asks for them where it missed that. */
@@ -92,6 +96,13 @@ export class StoreUsers {
 
   get #madeMs(): number {
     return this.#member.membership.content.store_users_ms ?? 0;
+  }
+
+  /** Nobody hears them on the strength of what was known of him a while ago: the list of hosts is read now, or no answer. */
+  async #tell(caller: string): Promise<Response> {
+    const [host] = await listHosts(this.#member.opened.store.db, [caller]);
+    if (host) return Response.json(this.#message());
+    return problem(403, new AppError("terminal", `host ${caller} is not in the cluster`));
   }
 
   #message(): StoreUsersMessage {

@@ -151,9 +151,13 @@ class RqliteClient implements Rqlite {
 
   /** Asks all nodes at once; the first that has a leader. */
   async #look(): Promise<number | undefined> {
+    const { clock } = this.#options;
+    const leftMs = (this.#troubledMs ?? 0) + storeLeaderlessMs - clock.monotonicMs();
+    // The last look before requests fail does not keep them longer.
+    const timeoutMs = leftMs > 0 ? Math.min(storeProbeMs, Math.max(leftMs, 100)) : storeProbeMs;
     try {
       const asked = this.#urls().map(async (url, index) => {
-        if (await this.#hasLeader(url)) return index;
+        if (await this.#hasLeader(url, timeoutMs)) return index;
         throw new StoreError("no_leader", url);
       });
       return await Promise.any(asked);
@@ -165,13 +169,13 @@ class RqliteClient implements Rqlite {
     }
   }
 
-  async #hasLeader(url: string): Promise<boolean> {
+  async #hasLeader(url: string, timeoutMs: number): Promise<boolean> {
     const tls = this.#tls();
     try {
       const response = await fetch(`${url}/readyz?timeout=${storeProbeMs}ms`, {
         headers: { authorization: this.#basicAuth() },
         redirect: "manual",
-        signal: this.#options.clock.deadline(storeProbeMs),
+        signal: this.#options.clock.deadline(timeoutMs),
         ...(tls ? { tls } : {}),
       });
       await response.body?.cancel();

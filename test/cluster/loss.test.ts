@@ -76,6 +76,53 @@ describe("three members", () => {
     expect(body.databases.length).toBe(3);
   });
 
+  test("clients that hop between members while the leader is lost hear at most that they may try again", async () => {
+    const leader = await cluster.leader();
+    const others = cluster.hosts.filter((host) => host !== leader);
+    const ending = performance.now() + 6_000;
+    const written: string[] = [];
+    const gaps = { read: 0, write: 0 };
+    let refused = 0;
+    const hop = async (kind: "read" | "write") => {
+      let goodMs = performance.now();
+      for (let turn = 0; performance.now() < ending; turn++) {
+        const host = others[turn % others.length];
+        if (!host) throw new Error("nobody is left");
+        const expected = written.at(-1);
+        const answer = await (kind === "write"
+          ? host.post("/v1/cluster/join-tokens", {})
+          : host.get("/v1/cluster/join-tokens"));
+        if (answer.status !== 200) {
+          refused += 1;
+          expect([answer.status, answer.headers.get("retry-after") !== null]).toEqual([503, true]);
+        } else {
+          gaps[kind] = Math.max(gaps[kind], performance.now() - goodMs);
+          goodMs = performance.now();
+          if (kind === "write") written.push(answer.body.id);
+          else if (expected !== undefined) {
+            const ids = answer.body.tokens.map(({ id }: { id: string }) => id);
+            expect(ids).toContain(expected);
+          }
+        }
+        await Bun.sleep(20);
+      }
+    };
+    const hopping = [hop("read"), hop("write")];
+    await Bun.sleep(1_000);
+    await leader.kill();
+    await Promise.all(hopping);
+    const [readMs, writeMs] = [gaps.read, gaps.write].map(Math.round);
+    console.log(
+      `leader killed: without reads ${readMs} ms, without writes ${writeMs} ms, refused ${refused}`,
+    );
+    expect(Math.max(gaps.read, gaps.write)).toBeLessThan(3_000);
+    await leader.start();
+    await leader.ready();
+    const { body } = await leader.get("/v1/cluster/join-tokens");
+    const ids = body.tokens.map(({ id }: { id: string }) => id);
+    for (const id of written) expect(ids).toContain(id);
+  });
+
   test("a server that is killed takes nothing with it", async () => {
     const host = cluster.host(2);
     await host.killServer();
