@@ -63,7 +63,7 @@ function buildKeeper(file: KeeperFile, log: Logger): Keeper {
     file,
     boot: systemBootClock(),
     leases: createLeaseStore(
-      { rqlite, clock: systemClock },
+      { rqlite, clock: systemClock, patient: relay },
       { databaseId: file.database_id, nodeName: file.node_name },
     ),
     nonce: () => Buffer.from(systemRng.bytes(16)).toString("hex"),

@@ -2,7 +2,7 @@
 // nonce: reading it back tells whether the write was applied; while the row is as it was seen, sending the same
 // write again can do no harm, because its guard lets it in once.
 import type { Clock } from "../base/clock.ts";
-import { isAbort, messageOf } from "../base/errors.ts";
+import { AppError, isAbort, messageOf } from "../base/errors.ts";
 import { casPauseMs } from "../base/limits.ts";
 import type { Rqlite } from "./rqlite.ts";
 import type { Query, QueryResult } from "./statement.ts";
@@ -118,7 +118,7 @@ async function lookUp<T extends Version>(
 /** Why an outcome is in doubt; rethrows what leaves none. */
 function doubtOf(error: unknown, signal: AbortSignal): string {
   if (signal.aborted && isAbort(error)) throw error;
-  if (!(error instanceof StoreError) || error.kind === "bug") throw error;
+  if (!(error instanceof AppError) || error.kind === "bug") throw error;
   return messageOf(error);
 }
 

@@ -50,6 +50,8 @@ export interface ReadOptions {
 export interface LeaseWriteOptions extends CasOptions {
   /** Wall time, for the history. */
   readonly atMs: number;
+  /** Aborts when another write waits for this one: it is sent without those of other keepers then. */
+  readonly hurry?: AbortSignal;
   readonly news: boolean;
 }
 
@@ -175,9 +177,25 @@ function writeLease(
     nonce: write.row.nonce,
     seen: write.expected ?? undefined,
     read,
-    ...(quiet ? { first: (signal: AbortSignal) => patient.write(statements, signal) } : {}),
+    ...(quiet
+      ? {
+          first: (signal: AbortSignal) =>
+            unless(options.hurry, patient.write(statements, signal)),
+        }
+      : {}),
   };
   return compareAndSet(deps, change, options);
+}
+
+/** The outcome, or none as soon as there is hurry. */
+function unless<T>(hurry: AbortSignal | undefined, work: Promise<T>): Promise<T> {
+  if (!hurry) return work;
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(new StoreError("unknown", "another write waits"));
+    hurry.addEventListener("abort", stop, { once: true });
+    if (hurry.aborted) stop();
+    work.then(resolve, reject).finally(() => hurry.removeEventListener("abort", stop));
+  });
 }
 
 function statementsOf(node: NodeKey, write: LeaseWrite, atMs: number): readonly Query[] {

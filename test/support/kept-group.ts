@@ -8,8 +8,18 @@ import { type Authority, createAuthority } from "../../src/pki/authority.ts";
 import type { InstanceConfig } from "../../src/spec/instance-config.ts";
 import { migrate } from "../../src/store/migrate.ts";
 import { migrations } from "../../src/store/migrations.gen.ts";
-import { KeptInstance, postgresUser, type TestServer, until } from "./kept-instance.ts";
+import {
+  KeptInstance,
+  postgresUser,
+  type TestServer,
+  until as untilWithin,
+} from "./kept-instance.ts";
 import { startTestRqlited, type TestRqlited } from "./rqlited.ts";
+
+/** Making and copying data takes long on a loaded machine. */
+function until<T>(what: string, attempt: () => Promise<T | undefined>): Promise<T> {
+  return untilWithin(what, attempt, 90_000);
+}
 
 /** Short times, so that a test does not wait; the order of their sizes is that of the defaults. */
 export const quickSettings: HaSettings = {
@@ -210,7 +220,9 @@ export class KeptGroup {
 
 /** By what its keeper answers now. */
 export async function isPrimary(instance: KeptInstance): Promise<boolean> {
-  const answer = await fetch(`${instance.url}/primary`).catch(() => undefined);
+  // A keeper that is stopped takes the connection and says nothing.
+  const signal = AbortSignal.timeout(1_000);
+  const answer = await fetch(`${instance.url}/primary`, { signal }).catch(() => undefined);
   return answer?.status === 200;
 }
 

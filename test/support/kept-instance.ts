@@ -360,9 +360,13 @@ export function localExecutor(): LocalExecutor {
   return new LocalExecutor("host-1", systemClock);
 }
 
-/** Waits until the attempt answers something, for 15 seconds at most. */
-export async function until<T>(what: string, attempt: () => Promise<T | undefined>): Promise<T> {
-  const endMs = systemClock.monotonicMs() + waitMaxMs;
+/** Waits until the attempt answers something, for 15 seconds at most unless another limit is given. */
+export async function until<T>(
+  what: string,
+  attempt: () => Promise<T | undefined>,
+  limitMs = waitMaxMs,
+): Promise<T> {
+  const endMs = systemClock.monotonicMs() + limitMs;
   for (;;) {
     const found = await attempt();
     if (found !== undefined) return found;

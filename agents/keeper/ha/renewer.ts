@@ -67,6 +67,8 @@ export class Renewer {
   #change: LeaseChange | undefined;
   /** The write that is under way; others wait for it. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** Ends the patience of the write that is under way. */
+  #hurry = new AbortController();
   /** No renewal is sent any more: the lease is being given back. */
   #leaving = false;
 
@@ -122,12 +124,14 @@ export class Renewer {
   change(change: LeaseChange): void {
     if (!this.#own) return;
     this.#change = { ...this.#change, ...change };
+    this.#hurry.abort();
     this.#deps.alarm.wake();
   }
 
   /** Gives the lease back. PostgreSQL has to be gone. */
   async release(ending: Ending, signal: AbortSignal): Promise<WriteResult> {
     this.#leaving = true;
+    this.#hurry.abort();
     try {
       return await this.#inTurn(async () => {
         if (this.#doubtful && (await this.#resolve(signal)) === "unknown") return "unknown";
@@ -215,7 +219,9 @@ export class Renewer {
     const { write, sentAtMs, change } = sent;
     const news = write.kind !== "renew" || change !== undefined;
     this.#doubtful = sent;
+    if (this.#hurry.signal.aborted) this.#hurry = new AbortController();
     const options = {
+      hurry: this.#hurry.signal,
       signal,
       deadlineMs: retry_ms,
       timeoutMs: Math.max(250, retry_ms / 3),
