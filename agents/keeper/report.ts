@@ -2,6 +2,7 @@
 import type { Clock } from "../../src/base/clock.ts";
 import { postgresStatusFreshMs } from "../../src/base/limits.ts";
 import { formatLsn } from "../../src/postgres/lsn.ts";
+import type { ServerStatus } from "../../src/postgres/sql/status.ts";
 import type { InstanceReport, KeeperFile } from "../../src/spec/instance-config.ts";
 import type { Memory } from "./memory.ts";
 
@@ -61,6 +62,15 @@ export function replicationState(receiver: string | undefined): string {
   return receiver === "streaming" ? "streaming" : "in archive recovery";
 }
 
+/** How a standby gets the primary's changes, and how far it is. */
+function standbyFacts({ receiveLsn, replayLsn, receiverStatus }: ServerStatus) {
+  return {
+    replication_state: replicationState(receiverStatus),
+    ...(receiveLsn === undefined ? {} : { receive_lsn: formatLsn(receiveLsn) }),
+    ...(replayLsn === undefined ? {} : { replay_lsn: formatLsn(replayLsn) }),
+  };
+}
+
 /** The report for the store. */
 export function buildReport(
   memory: Memory,
@@ -79,9 +89,7 @@ export function buildReport(
     observed_at_ms: clock.nowMs(),
     postgres_state: postgresState(memory, nowMs),
     role: roleOf(memory, nowMs),
-    ...(status?.inRecovery && statusIsFresh(memory, nowMs)
-      ? { replication_state: replicationState(status.receiverStatus) }
-      : {}),
+    ...(status?.inRecovery && statusIsFresh(memory, nowMs) ? standbyFacts(status) : {}),
     ...(status ? { postgres_version: status.version } : {}),
     ...(identifier === undefined ? {} : { system_identifier: identifier }),
     ...(status?.timeline === undefined ? {} : { timeline: status.timeline }),

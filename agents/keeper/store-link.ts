@@ -139,10 +139,14 @@ export class StoreLink {
   }
 }
 
+/** What does not change by the mere passing of time. */
+function lastingOf(report: InstanceReport): Partial<InstanceReport> {
+  const { observed_at_ms: _a, lsn: _b, receive_lsn: _c, replay_lsn: _d, ...lasting } = report;
+  return lasting;
+}
+
 /** Whether anything but the passing of time changed. */
 function isNews(report: InstanceReport, before: InstanceReport | undefined): boolean {
   if (!before) return true;
-  const { observed_at_ms: _a, lsn: _b, ...now } = report;
-  const { observed_at_ms: _c, lsn: _d, ...then } = before;
-  return JSON.stringify(now) !== JSON.stringify(then);
+  return JSON.stringify(lastingOf(report)) !== JSON.stringify(lastingOf(before));
 }

@@ -409,6 +409,8 @@ export const diskCheckIntervalMs = 5_000;
 export const diskFullBytes = 32 * 1024 * 1024;
 /** A small write that takes longer than this hangs. */
 export const diskStallMs = 5_000;
+/** How often the keeper looks whether its deadline has passed. */
+export const deadlineLookMs = 50;
 /** A fencer that says nothing for this long is not counted on. */
 export const fencerSilentMs = 1_000;
 /** How old a signed message between members may be, by two wall clocks. */

@@ -179,8 +179,7 @@ function writeLease(
     read,
     ...(quiet
       ? {
-          first: (signal: AbortSignal) =>
-            unless(options.hurry, patient.write(statements, signal)),
+          first: (signal: AbortSignal) => unless(options.hurry, patient.write(statements, signal)),
         }
       : {}),
   };

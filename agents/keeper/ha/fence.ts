@@ -44,7 +44,11 @@ async function byFencer({ fencer, clock }: FenceDeps): Promise<number> {
   }
 }
 
-async function byKeeper({ file, clock }: FenceDeps): Promise<number> {
+/** Kills by the keeper itself; answers how many processes are left. */
+export async function byKeeper({
+  file,
+  clock,
+}: Pick<FenceDeps, "file" | "clock">): Promise<number> {
   const { postgres_user: user, layout } = file;
   const territory = {
     dataDir: layout.data_dir,

@@ -1,5 +1,5 @@
 import { AppError, messageOf } from "../../../src/base/errors.ts";
-import { memberBeatMs } from "../../../src/base/limits.ts";
+import { checkpointTimeoutMs, memberBeatMs } from "../../../src/base/limits.ts";
 import type { Decision, HaAction, RunGoal } from "../../../src/ha/action.ts";
 import { decide } from "../../../src/ha/decide.ts";
 import { unfitness } from "../../../src/ha/election.ts";
@@ -12,18 +12,20 @@ import type { FailsafeQuestion, GroupView, MemberStatus } from "../../../src/ha/
 import { formatLsn } from "../../../src/postgres/lsn.ts";
 import type { InstanceHa } from "../../../src/spec/instance-config.ts";
 import type { Memory } from "../memory.ts";
-import { session } from "../observe.ts";
+import { session, sqlTarget } from "../observe.ts";
 import type { RestGroup } from "../rest-group.ts";
 import { ensureBuiltIns } from "../roles.ts";
-import type { SqlSession } from "../sql.ts";
+import { openSession, type SqlSession } from "../sql.ts";
 import type { StandbyMechanics } from "../standby/mechanics.ts";
 import { createStandbyMechanics } from "../standby/standby.ts";
 import { Wake } from "../wake.ts";
 import { DiskWatch } from "./disk-watch.ts";
+import { byKeeper } from "./fence.ts";
 import { FencerArm } from "./fencer-arm.ts";
 import { FollowCheck } from "./follow-check.ts";
 import { FreshProbe } from "./fresh-probe.ts";
 import { HaFile } from "./ha-file.ts";
+import { watchDeadline } from "./last-resort.ts";
 import { LeaseWatch } from "./lease-watch.ts";
 import { LongWork } from "./long-work.ts";
 import { memberStatusOf } from "./member-status.ts";
@@ -210,6 +212,15 @@ export class Group implements GroupParts {
       this.renewer.run(signal),
       this.probe.run(signal),
       this.#disk.run(signal),
+      watchDeadline(
+        {
+          ...this.#deps,
+          own: () => this.renewer.own,
+          kill: () => byKeeper(this.#deps),
+          onKilled: () => this.#onKilled(),
+        },
+        signal,
+      ),
       this.#beatForever(signal),
     ]);
     await this.work.cancel();
@@ -332,6 +343,7 @@ export class Group implements GroupParts {
     try {
       const open = await session(this.#deps, this.#memory);
       if (kind === "primary" && !this.#rolesMade) await this.#makeRoles(open);
+      await this.#proveSetting(signal);
       const others = [...this.watch.others.values()].map(({ status }) => status);
       await this.slots.tend(open, kind, others, signal);
       const streams = local.postgres.kind === "standby" && local.postgres.streaming;
@@ -419,6 +431,22 @@ export class Group implements GroupParts {
     if (harmless) await this.renewer.whenFree(() => this.arm.disarm());
   }
 
+  /** A new connection comes after the postmaster told everybody to read; the checkpoint ends after that was read. */
+  async #proveSetting(signal: AbortSignal): Promise<void> {
+    const setting = this.sensor.primary.unproven;
+    if (!setting) return;
+    const { clock } = this.#deps;
+    const target = sqlTarget(this.#deps, this.#memory, "postgres");
+    const open = await openSession(target, clock, signal);
+    try {
+      await open.query("SET statement_timeout = 0");
+      await open.query("CHECKPOINT", [], { deadlineMs: checkpointTimeoutMs, signal });
+      this.sensor.primary.proved(setting);
+    } finally {
+      await open.close();
+    }
+  }
+
   /** Standbys need theirs before any plan has come to making roles. */
   async #makeRoles(open: SqlSession): Promise<void> {
     const major = this.#memory.config?.postgres_major ?? 0;
@@ -432,6 +460,14 @@ export class Group implements GroupParts {
     if (own) this.#heldEpoch = Math.max(this.#heldEpoch, own.row.epoch);
     this.#beatAlarm.wake();
     this.#deps.publish();
+    this.#deps.wake();
+  }
+
+  /** The keeper ended PostgreSQL by itself. */
+  #onKilled(): void {
+    this.#memory.ending = true;
+    this.sensor.forgetServer();
+    this.sensor.forgetData();
     this.#deps.wake();
   }
 

@@ -60,6 +60,8 @@ function performerOf(input: PerformerInput, signal: AbortSignal): Performer<Prom
       if (result === "done") void group.wakeOthers(signal);
     },
     adopt: async ({ row }) => {
+      // A lease whose deadline nobody would keep is better left to expire.
+      await deps.fencer.required().status();
       await renewer.adopt(row, signal);
     },
     change_lease: async ({ change }) => renewer.change(change),

@@ -42,8 +42,8 @@ export class PrimaryTracker {
   #missing = new Map<string, number>();
   #attached = new Set<string>();
   #proof: Proof | undefined;
-  /** A commit was seen to wait since the setting was asynchronous; see SyncView. */
-  #waited = false;
+  /** Since the setting was asynchronous, every process is known to have read the present one; see SyncView. */
+  #read = false;
 
   forget(): void {
     this.#sinceMs = undefined;
@@ -51,17 +51,26 @@ export class PrimaryTracker {
     this.#missing.clear();
     this.#attached.clear();
     this.#proof = undefined;
-    this.#waited = false;
+    this.#read = false;
   }
 
-  /** A commit of this keeper was seen to wait for standbys. */
-  sawCommitWait(): void {
-    this.#waited = true;
+  /** Whether somebody has to make sure that the setting is in effect everywhere. */
+  get unproven(): SyncSetting | undefined {
+    return this.#read ? undefined : this.#proof?.setting;
   }
 
-  /** It was started or promoted with a synchronous setting: no commit came before it. */
+  /**
+   * Every process read this setting: a checkpoint that was asked for after it was loaded has come to its end, and the
+   * checkpointer is the one that tells backends to wait for standbys.
+   */
+  proved(setting: SyncSetting): void {
+    const now = this.#proof?.setting;
+    if (now && sameSetting(now, setting)) this.#read = true;
+  }
+
+  /** It starts with a synchronous setting: no commit comes before it. */
   startedSynchronous(): void {
-    this.#waited = true;
+    this.#read = true;
   }
 
   view(look: PrimaryLook): PrimaryView {
@@ -131,7 +140,7 @@ export class PrimaryTracker {
       blocked: false,
     };
     if (isAsynchronous(setting)) {
-      this.#waited = false;
+      this.#read = false;
       this.#proof = undefined;
       return { setting, provenLsn: flushed };
     }
@@ -140,7 +149,7 @@ export class PrimaryTracker {
     const moved = same ? before.moved : new Map<number, { last: string; count: number }>();
     for (const receiver of status.receivers) countReply(moved, receiver);
     const taken = status.receivers.every(({ pid }) => (moved.get(pid)?.count ?? 0) >= 2);
-    const proven = same && taken && this.#waited;
+    const proven = same && taken && this.#read;
     const provenLsn = (same ? before.provenLsn : null) ?? (proven ? flushed : null);
     this.#proof = { setting, moved, provenLsn };
     return { setting, provenLsn };

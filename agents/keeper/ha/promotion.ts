@@ -30,7 +30,6 @@ export async function promoteNow(
     const { gate, sync } = action;
     await applyPart(deps, memory, { upstream: null, sync, gate, atLeast: undefined });
     if (gate === "closed") await endUsers(open);
-    group.sensor.primary.startedSynchronous();
   }
   faultPoint("before", "promotion");
   const allotted = { timeline: action.timeline, stallMs: promoteStallMs };

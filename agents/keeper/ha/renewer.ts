@@ -67,6 +67,8 @@ export class Renewer {
   #change: LeaseChange | undefined;
   /** The write that is under way; others wait for it. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** The fencer took the last deadline. */
+  #confirmed = false;
   /** Ends the patience of the write that is under way. */
   #hurry = new AbortController();
   /** No renewal is sent any more: the lease is being given back. */
@@ -95,6 +97,7 @@ export class Renewer {
     while (!signal.aborted) {
       const before = clock.monotonicMs();
       try {
+        if (this.#own && !this.#confirmed && this.#isOver()) this.forget("the fencer is silent");
         if (this.#own && !this.#leaving) await this.#inTurn(() => this.#renew(signal));
         else if (this.#doubtful) await this.#inTurn(() => this.#resolve(signal));
       } catch (error) {
@@ -106,6 +109,11 @@ export class Renewer {
       const urgent = this.#change !== undefined && this.#own !== null && !this.#leaving;
       if (!urgent || this.#doubtful) await alarm.wait(Math.max(20, pauseMs - spentMs), signal);
     }
+  }
+
+  /** The deadline that the fencer knows has passed: PostgreSQL is gone, or about to be. */
+  #isOver(): boolean {
+    return this.#own !== null && this.#own.deadlineMs <= this.#deps.boot.bootMs();
   }
 
   create(beginning: Beginning, signal: AbortSignal): Promise<WriteResult> {
@@ -158,7 +166,7 @@ export class Renewer {
     const sent = { sentAtMs, ttlMs: own.row.ttl_ms };
     const until = deadlineMs([sent], this.#deps.settings());
     if (until <= own.deadlineMs) return;
-    await this.#deps.arm(own.row.epoch, until);
+    if (!(await this.#confirm(own.row.epoch, until))) return;
     if (this.#own?.row.epoch !== own.row.epoch) return;
     this.#own = { ...this.#own, deadlineMs: until, failsafe: true };
     this.#deps.onChange();
@@ -279,8 +287,10 @@ export class Renewer {
   }
 
   async #confirm(epoch: number, until: number): Promise<boolean> {
+    this.#confirmed = false;
     try {
       await this.#deps.arm(epoch, until);
+      this.#confirmed = true;
       return true;
     } catch (error) {
       this.#deps.log.error("the fencer did not take the deadline", { error: messageOf(error) });

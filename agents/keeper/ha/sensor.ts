@@ -6,6 +6,7 @@ import { groupProbeIntervalMs } from "../../../src/base/limits.ts";
 import type { Attempts, Doing, LocalView, PostgresView } from "../../../src/ha/observed.ts";
 import type { HaMember } from "../../../src/ha/settings.ts";
 import type { Vote } from "../../../src/ha/state.ts";
+import { accountByName, ownUid } from "../../../src/host/account.ts";
 import { listProcesses, readArguments } from "../../../src/host/process.ts";
 import { replicatorName } from "../../../src/postgres/hba.ts";
 import {
@@ -13,6 +14,7 @@ import {
   parseGroupStatus,
   selectGroupStatus,
 } from "../../../src/postgres/sql/group.ts";
+import { membersOf, postmasterAmong } from "../../fencer/territory.ts";
 import type { Memory } from "../memory.ts";
 import { type ObserveDeps, session } from "../observe.ts";
 import type { Leftover, OfflineState, Positions, StandbyMechanics } from "../standby/mechanics.ts";
@@ -99,7 +101,7 @@ export class Sensor {
   }
 
   async #postgres(memory: Memory, nowMs: number): Promise<PostgresView> {
-    if (memory.process === "unknown") return { kind: "unknown" };
+    if (memory.process === "unknown" && !memory.accepting) return this.#unwatched(nowMs);
     if (memory.process === "stopped") {
       this.#forgetRunning();
       return {
@@ -119,6 +121,18 @@ export class Sensor {
     if (!look) return this.#starting(memory, nowMs);
     this.#changing = undefined;
     return look.status.inRecovery ? this.#asStandby(look) : this.#asPrimary(look, memory);
+  }
+
+  /** The fencer cannot be asked, and no session is open: does PostgreSQL run at all? */
+  #unwatched(nowMs: number): PostgresView {
+    const { file } = this.#deps;
+    const user = file.postgres_user;
+    const uid = user === null ? ownUid() : accountByName(user).uid;
+    const territory = { dataDir: file.layout.data_dir, uid, ancestorPid: -1 };
+    const runs = postmasterAmong(membersOf(territory)) !== undefined;
+    if (!runs) return { kind: "unknown" };
+    const sinceMs = this.#since("starting", nowMs);
+    return { kind: "starting", sinceMs, progressAtMs: sinceMs };
   }
 
   #asStandby({ status, positions, atMs }: Look): PostgresView {
