@@ -4,8 +4,15 @@ import { messageOf } from "../base/errors.ts";
 import { hostCleaningTimeoutMs, hostRemovalPollMs, stepAbortGraceMs } from "../base/limits.ts";
 import { raiseClusterSetting } from "../store/cluster-settings.ts";
 import { deleteHost, listHosts } from "../store/hosts.ts";
+import { listInstances } from "../store/instances.ts";
 import { lastEntryId } from "../store/task-log.ts";
-import { listChildTasks, loadTask, moveTask, type TaskRecord } from "../store/tasks.ts";
+import {
+  listActiveTasks,
+  listChildTasks,
+  loadTask,
+  moveTask,
+  type TaskRecord,
+} from "../store/tasks.ts";
 import type { HostWork } from "./host-work.ts";
 import { type JournalDeps, TaskJournal } from "./journal.ts";
 import type { LogFields } from "./log.ts";
@@ -52,7 +59,7 @@ export class HostRemoval {
     if (!task || task.completedAtMs !== null || hostId === undefined) return "final";
     const journal = new TaskJournal(this.#deps, task, await lastEntryId(store.db, task.id));
     await journal.commit([], ["running"]);
-    const failed = await this.#departures(task, journal);
+    const failed = await this.#departures(task, hostId, journal);
     if (failed.length > 0) {
       const error = `host ${hostId} stays: ${failed.join("; ")}`;
       return this.#end(task, journal, { status: "failed", error });
@@ -109,7 +116,11 @@ export class HostRemoval {
   }
 
   /** Waits for the tasks of the databases; what became of those that failed. */
-  async #departures(task: TaskRecord, journal: TaskJournal): Promise<readonly string[]> {
+  async #departures(
+    task: TaskRecord,
+    hostId: string,
+    journal: TaskJournal,
+  ): Promise<readonly string[]> {
     const { store, clock, lease } = this.#deps;
     const told = new Set<string>();
     for (;;) {
@@ -121,12 +132,29 @@ export class HostRemoval {
         journal.log.write(`database ${databaseId} has left: ${status}`, fields);
       }
       if (children.every(({ status }) => !ACTIVE.includes(status))) {
-        return children
-          .filter(({ status }) => status !== "completed")
-          .map(({ databaseId, status, error }) => `${databaseId}: ${error ?? status}`);
+        const open = await this.#unfinished(children, hostId);
+        if (open !== "wait") return open;
       }
       await clock.sleep(hostRemovalPollMs, lease.lost);
     }
+  }
+
+  /** A departure may be replaced by that from another host, which goes on with it: what counts is who is still here. */
+  async #unfinished(
+    children: readonly Pick<TaskRecord, "databaseId" | "status" | "error">[],
+    hostId: string,
+  ): Promise<readonly string[] | "wait"> {
+    const { store } = this.#deps;
+    const failed: string[] = [];
+    for (const { databaseId, status, error } of children) {
+      if (status === "completed" || databaseId === null) continue;
+      const active = await listActiveTasks(store.db);
+      if (active.some((each) => each.databaseId === databaseId)) return "wait";
+      const instances = await listInstances(store.db, databaseId);
+      if (instances.some((instance) => instance.hostId === hostId))
+        failed.push(`${databaseId}: ${error ?? status}`);
+    }
+    return failed;
   }
 
   async #end(
