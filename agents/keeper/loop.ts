@@ -138,9 +138,10 @@ async function withGroup(
 export function renderer(deps: Pick<LoopDeps, "file" | "systemUsers">, memory: Memory): () => void {
   let rendered = "";
   return () => {
-    const { config, part, systemIdentifier } = memory;
+    const { config, part, systemIdentifier, slotLogBytes, decodingWaitsFor } = memory;
     if (!config) return;
-    const key = `${config.generation} ${systemIdentifier} ${JSON.stringify(part, plainBigint)}`;
+    const ofGroup = [systemIdentifier, part, slotLogBytes, decodingWaitsFor];
+    const key = `${config.generation} ${JSON.stringify(ofGroup, plainBigint)}`;
     if (key === rendered) return;
     rendered = key;
     takeFiles(deps, memory, config);
@@ -188,11 +189,12 @@ export function takeFiles(
 
 function renderWanted(
   { file: { layout }, systemUsers }: Pick<LoopDeps, "file" | "systemUsers">,
-  { part, systemIdentifier = "" }: Memory,
+  { part, systemIdentifier = "", slotLogBytes, decodingWaitsFor }: Memory,
   config: InstanceConfig,
 ): ConfigurationTexts {
   if (!part) return renderConfiguration(config, layout, systemUsers);
-  const role = roleOfPart(part, { config, layout, systemIdentifier });
+  const input = { config, layout, systemIdentifier, slotLogBytes, decodingWaitsFor };
+  const role = roleOfPart(part, input);
   return renderConfiguration(configOfPart(part, config), layout, systemUsers, role);
 }
 

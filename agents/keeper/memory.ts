@@ -80,6 +80,10 @@ export interface Memory {
   goal: RunGoal | undefined;
   /** The instance's part in the group, as the configuration has to show it. */
   part: GroupPart | undefined;
+  /** What slots may keep for members that are away, in bytes; undefined where the node has one instance. */
+  slotLogBytes: number | undefined;
+  /** Members for which logical decoding on the primary waits (17+). */
+  decodingWaitsFor: readonly string[];
   /** Something of the group is under way: look at PostgreSQL in every cycle. */
   hot: boolean;
   /** A checkpoint runs that was ordered after a promotion. */
@@ -127,6 +131,8 @@ export function emptyMemory(): Memory {
     lane: undefined,
     goal: undefined,
     part: undefined,
+    slotLogBytes: undefined,
+    decodingWaitsFor: [],
     hot: false,
     checkpointing: false,
     decision: "starting",

@@ -438,3 +438,5 @@ export const followSilentMs = 3_000;
 export const followDivergedMs = 20_000;
 /** How often it asks. */
 export const followCheckIntervalMs = 1_000;
+/** How long logical decoding goes on waiting for a standby that stopped streaming. */
+export const decodingGraceMs = 2_000;

@@ -1,3 +1,4 @@
+import { statfs } from "node:fs/promises";
 import { AppError, messageOf } from "../../../src/base/errors.ts";
 import { checkpointTimeoutMs, memberBeatMs } from "../../../src/base/limits.ts";
 import type { Decision, HaAction, RunGoal } from "../../../src/ha/action.ts";
@@ -10,6 +11,7 @@ import type { HaSettings } from "../../../src/ha/settings.ts";
 import { situationOf } from "../../../src/ha/situation.ts";
 import type { FailsafeQuestion, GroupView, MemberStatus } from "../../../src/ha/state.ts";
 import { formatLsn } from "../../../src/postgres/lsn.ts";
+import { slotLogBound } from "../../../src/postgres/recovery.ts";
 import type { InstanceHa } from "../../../src/spec/instance-config.ts";
 import type { Memory } from "../memory.ts";
 import { session, sqlTarget } from "../observe.ts";
@@ -178,6 +180,8 @@ export class Group implements GroupParts {
 
   static async open(deps: GroupDeps, memory: Memory, ha: InstanceHa): Promise<Group> {
     const { executor, boot, file } = deps;
+    const { blocks, bsize } = await statfs(file.layout.base_dir);
+    memory.slotLogBytes = slotLogBound(blocks * bsize);
     return new Group(deps, memory, ha, await HaFile.open({ executor, boot, file }));
   }
 
@@ -310,6 +314,7 @@ export class Group implements GroupParts {
     const allowed = await this.#follow.limit(decision.goal);
     memory.part = partOf(allowed, this.sensor.offline?.control.settings) ?? memory.part;
     this.#follow.look(local, decision.goal, signal);
+    memory.decodingWaitsFor = this.slots.decodingWaitsFor(local.postgres, boot.bootMs());
     this.#tellNews();
     await this.#disarm(local);
     void this.#tend(local, signal);

@@ -81,6 +81,10 @@ export interface PartInput {
   readonly config: InstanceConfig;
   readonly layout: InstanceLayout;
   readonly systemIdentifier: string;
+  /** What slots may keep for members that are away. */
+  readonly slotLogBytes: number | undefined;
+  /** Members that have to have a change before logical decoding shows it (17+). */
+  readonly decodingWaitsFor: readonly string[];
 }
 
 /** What follows from the part for the settings of replication. */
@@ -90,6 +94,9 @@ export function roleOfPart(part: GroupPart, input: PartInput): ReplicationRole {
     ...followOf(part, input),
     ...syncNamesOf(part, input),
     ...(part.atLeast ? { atLeast: part.atLeast } : {}),
+    ...(input.slotLogBytes === undefined ? {} : { slotLogBytes: input.slotLogBytes }),
+    synchronizedStandbySlots:
+      part.upstream === null ? input.decodingWaitsFor.map(memberSlotName) : [],
   };
 }
 

@@ -2,8 +2,9 @@
 // whoever is primary.
 import type { Clock } from "../../../src/base/clock.ts";
 import { messageOf } from "../../../src/base/errors.ts";
-import { slotCheckIntervalMs } from "../../../src/base/limits.ts";
+import { decodingGraceMs, slotCheckIntervalMs } from "../../../src/base/limits.ts";
 import type { Logger } from "../../../src/base/log.ts";
+import type { PostgresView } from "../../../src/ha/observed.ts";
 import type { HaMember } from "../../../src/ha/settings.ts";
 import type { MemberStatus } from "../../../src/ha/state.ts";
 import { parseLsn } from "../../../src/postgres/lsn.ts";
@@ -23,6 +24,9 @@ export class Slots {
   readonly #deps: SlotsDeps;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
   #wanted = "";
+  #unprotected = "";
+  /** The primary has logical slots that standbys are to have. */
+  #protects = false;
 
   constructor(deps: SlotsDeps) {
     this.#deps = deps;
@@ -46,13 +50,34 @@ export class Slots {
       .filter(({ instance_id }) => instance_id !== self)
       .map((member) => wantedSlot(member, role, others));
     try {
-      const { created, dropped, problems } = await mechanics.ensureSlots(session, wanted, signal);
+      const changes = await mechanics.ensureSlots(session, wanted, signal);
+      const { created, dropped, problems, unprotected } = changes;
+      this.#protects = changes.protects;
       this.#wanted = key;
       if (created.length + dropped.length > 0) log.info("slots changed", { created, dropped });
+      if (unprotected.join() !== this.#unprotected && unprotected.length > 0) {
+        log.warn("logical slots that no standby has: after a failover their consumers begin anew", {
+          slots: unprotected,
+        });
+      }
+      this.#unprotected = unprotected.join();
       if (problems.length > 0) log.warn("slots are not as they should be", { problems });
     } catch (error) {
       log.warn("slots could not be looked after", { error: messageOf(error) });
     }
+  }
+
+  /**
+   * The members that have to have a change before logical decoding shows it: those that stream, and for a moment those
+   * that did. Otherwise a consumer could be ahead of the next primary; and one that is away must not stop it.
+   */
+  decodingWaitsFor(postgres: PostgresView, nowMs: number): readonly string[] {
+    if (!this.#protects || postgres.kind !== "primary") return [];
+    const streaming = postgres.standbys.filter((one) => one.streaming).map((one) => one.instance);
+    const justGone = postgres.missing
+      .filter(({ sinceMs }) => nowMs - sinceMs < decodingGraceMs)
+      .map(({ instance }) => instance);
+    return [...new Set([...streaming, ...justGone])].sort();
   }
 }
 
