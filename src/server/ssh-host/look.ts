@@ -4,6 +4,7 @@ import { AppError } from "../../base/errors.ts";
 import {
   clockDifferenceMsMax,
   clusterClockNoiseMs,
+  distantComponentTimeoutMs,
   hostReachTimeoutMs,
 } from "../../base/limits.ts";
 import type { Executor } from "../../host/executor.ts";
@@ -33,7 +34,8 @@ export function distantComponents(deps: LookDeps): HostComponents {
     clock,
     driver,
     context: { executor, host },
-    askStore: () => reachStore(executor, storeUrls(), clock.deadline(hostReachTimeoutMs)),
+    limitMs: distantComponentTimeoutMs,
+    askStore: () => reachStore(executor, storeUrls(), clock.deadline(distantComponentTimeoutMs)),
     otherClock: (signal) => lookAtClock(deps, signal),
     certificate,
     installations,
