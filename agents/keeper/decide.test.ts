@@ -26,7 +26,13 @@ const healthy: Observed = {
   data: { kind: "ready" },
   process: { kind: "running" },
   accepting: true,
-  configuration: { files: "same", refusal: undefined, usable: true, fallback: false },
+  configuration: {
+    files: "same",
+    refusal: undefined,
+    substituted: false,
+    usable: true,
+    fallback: false,
+  },
   pendingRestart: [],
   overridden: [],
   inRecovery: false,
@@ -98,6 +104,7 @@ test("files that do not start give way to those that did", () => {
   const configuration = {
     files: "same",
     refusal: undefined,
+    substituted: false,
     usable: true,
     fallback: true,
   } as const;
@@ -200,7 +207,8 @@ function* situations(): Generator<[Observed, Wanted]> {
                 for (const certificatesChanged of [true, false])
                   for (const wanted of wishes(script, restart)) {
                     const fallback = !usable;
-                    const configuration = { files, refusal, usable, fallback };
+                    const substituted = fallback && pendingRestart.length > 0;
+                    const configuration = { files, refusal, substituted, usable, fallback };
                     const seen = { data, process, accepting, configuration };
                     const more = {
                       pendingRestart,

@@ -30,6 +30,8 @@ export interface Observed {
     readonly files: "same" | "unread" | "different";
     /** Why PostgreSQL refused the wanted files. */
     readonly refusal: string | undefined;
+    /** The wanted files are not those that were refused, but older ones with what has to change all the same. */
+    readonly substituted: boolean;
     /** There are files on disk, and they are not those that were refused. */
     readonly usable: boolean;
     /** There are files that PostgreSQL started with before, and they differ from those on disk. */
@@ -182,7 +184,7 @@ export const RULES: readonly Rule[] = [
   },
   {
     name: "write files before a start",
-    when: (v) => isStopped(v) && v.configuration.files === "different" && !v.configuration.refusal,
+    when: (v) => isStopped(v) && v.configuration.files === "different" && mayWrite(v),
     decide: () =>
       act({ kind: "write_configuration" }, "writing the configuration before the start"),
   },
@@ -211,7 +213,7 @@ export const RULES: readonly Rule[] = [
   },
   {
     name: "apply configuration",
-    when: (v) => v.configuration.files !== "same" && !v.configuration.refusal,
+    when: (v) => v.configuration.files !== "same" && mayWrite(v),
     decide: (v) =>
       act({ kind: "apply_configuration" }, `applying generation ${v.config.generation}`),
   },
@@ -287,6 +289,11 @@ function isStopped(view: View): boolean {
 
 function isWanted(view: View): boolean {
   return view.config.run === "running";
+}
+
+/** PostgreSQL has not refused the wanted files. */
+function mayWrite({ configuration }: View): boolean {
+  return configuration.refusal === undefined || configuration.substituted;
 }
 
 /** PostgreSQL may be started as far as the group is concerned. */

@@ -4,7 +4,7 @@ import { must } from "../../src/base/assert.ts";
 import type { BootClock } from "../../src/base/boot-clock.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import { messageOf } from "../../src/base/errors.ts";
-import { restartTimeoutMs } from "../../src/base/limits.ts";
+import { leaveTimeoutMs, restartTimeoutMs } from "../../src/base/limits.ts";
 import type { Logger } from "../../src/base/log.ts";
 import type { Rng } from "../../src/base/rng.ts";
 import type { Executor } from "../../src/host/executor.ts";
@@ -97,6 +97,7 @@ export class Keeper {
       beforeStart: async () => this.#group?.beforeStart(),
       render: renderer(deps, this.#memory),
       publish: () => this.#store.publish(currentReport(this.#loop, this.#memory)),
+      onAccepted: (config) => this.#remember(config),
       onConfig: (config) => this.#followConfig(config),
     };
     this.#rest = new RestApi({
@@ -126,8 +127,34 @@ export class Keeper {
     await this.#rest.stop();
   }
 
+  /** Gives the lease away and ends PostgreSQL in order, if it is a member of a group; resolves when that is done. */
+  async leave(): Promise<void> {
+    const group = this.#group;
+    if (!group) return;
+    const { clock } = this.#deps;
+    const endMs = clock.monotonicMs() + leaveTimeoutMs;
+    group.hostEnds = true;
+    this.#loop.wake();
+    while (clock.monotonicMs() < endMs) {
+      if (this.#memory.process === "stopped" && !group.renewer.own) return;
+      await clock.sleep(20);
+    }
+    this.#deps.log.warn("did not leave in time");
+  }
+
   get #copy(): string {
     return `${this.#deps.file.layout.config_dir}/keeper-config.json`;
+  }
+
+  get #acceptedCopy(): string {
+    return `${this.#deps.file.layout.config_dir}/keeper-config-accepted.json`;
+  }
+
+  #remember(config: InstanceConfig): void {
+    const { executor, log } = this.#deps;
+    executor
+      .put(this.#acceptedCopy, JSON.stringify(config), { mode: 0o600 })
+      .catch((error) => log.warn("the copy was not written", { error: messageOf(error) }));
   }
 
   /** The configuration of an earlier run serves until the store answers. */
@@ -136,6 +163,8 @@ export class Keeper {
     if (!bytes || this.#memory.config) return;
     const config: InstanceConfig = JSON.parse(new TextDecoder().decode(bytes));
     this.#memory.config = config;
+    const accepted = await this.#deps.executor.get(this.#acceptedCopy, { signal });
+    if (accepted) this.#memory.accepted = JSON.parse(new TextDecoder().decode(accepted));
     await this.#joinGroup(config);
     takeFiles(this.#deps, this.#memory, config);
     await this.#rest.follow(config);

@@ -31,6 +31,8 @@ export interface LoopDeps extends ActDeps {
   readonly startedAtMs: number;
   /** Operating-system users that may be the superuser locally. */
   readonly systemUsers: readonly string[];
+  /** The configuration is in effect; remembered for a keeper that comes after a refused one. */
+  readonly onAccepted: (config: InstanceConfig) => void;
   /** The configuration changed: REST API, and the copy for a start without the store. */
   readonly onConfig: (config: InstanceConfig) => Promise<void>;
 }
@@ -140,8 +142,10 @@ export function renderer(deps: Pick<LoopDeps, "file" | "systemUsers">, memory: M
   return () => {
     const { config, part, systemIdentifier, slotLogBytes, decodingWaitsFor } = memory;
     if (!config) return;
+    const refused = memory.refusal?.generation === config.generation;
+    const of = [config.generation, refused, memory.accepted?.generation];
     const ofGroup = [systemIdentifier, part, slotLogBytes, decodingWaitsFor];
-    const key = `${config.generation} ${JSON.stringify(ofGroup, plainBigint)}`;
+    const key = JSON.stringify([of, ofGroup], plainBigint);
     if (key === rendered) return;
     rendered = key;
     takeFiles(deps, memory, config);
@@ -179,12 +183,20 @@ export function takeFiles(
   config: InstanceConfig,
 ): void {
   memory.wanted = undefined;
+  const base = groundOf(memory, config);
+  memory.substituted = base !== config;
   try {
-    memory.wanted = renderWanted(deps, memory, config);
+    memory.wanted = renderWanted(deps, memory, base);
   } catch (error) {
     if (!(error instanceof AppError) || error.kind !== "terminal") throw error;
     memory.refusal = { generation: config.generation, error: error.message };
   }
+}
+
+/** The part in a group changes whatever became of the newest configuration: it is laid over the last good one then. */
+function groundOf({ part, refusal, accepted }: Memory, config: InstanceConfig): InstanceConfig {
+  const refused = refusal?.generation === config.generation;
+  return part && refused && accepted ? accepted : config;
 }
 
 function renderWanted(
@@ -212,7 +224,14 @@ function note(deps: LoopDeps, memory: Memory, decision: Decision): void {
     deps.publish();
   }
   memory.error = decision.error;
-  if (decision.settled && config) memory.appliedGeneration = config.generation;
+  if (decision.settled && config) {
+    memory.appliedGeneration = config.generation;
+    const runs = memory.process === "running" && !memory.refusal;
+    if (runs && memory.accepted?.generation !== config.generation) {
+      memory.accepted = config;
+      deps.onAccepted(config);
+    }
+  }
   const nowMs = deps.clock.monotonicMs();
   const stable = readyAtMs !== undefined && nowMs - readyAtMs >= crashForgottenAfterMs;
   if (crash && stable) memory.crash = undefined;

@@ -33,6 +33,10 @@ export async function runKeeper(argv: readonly string[]): Promise<number> {
   const log = keeperLog(file);
   try {
     const keeper = buildKeeper(file, log);
+    process.on("SIGUSR1", () => {
+      log.info("the host is going down: leaving in order");
+      void keeper.leave().finally(() => ended.abort());
+    });
     await keeper.run(ended.signal);
     log.info("keeper ends, PostgreSQL keeps running");
     return 0;

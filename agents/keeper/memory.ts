@@ -35,6 +35,10 @@ export interface Memory {
   takenGeneration: number;
   /** The files that the configuration asks for. */
   wanted: ConfigurationTexts | undefined;
+  /** The last configuration that was in effect: what a refused one cannot replace. */
+  accepted: InstanceConfig | undefined;
+  /** `wanted` is of the accepted configuration, because the newest was refused. */
+  substituted: boolean;
   onDisk: ConfigurationOnDisk | undefined;
   onDiskAtMs: number;
   /** Why the files of a generation were refused. */
@@ -100,6 +104,8 @@ export function emptyMemory(): Memory {
     fromStore: false,
     takenGeneration: 0,
     wanted: undefined,
+    accepted: undefined,
+    substituted: false,
     onDisk: undefined,
     onDiskAtMs: Number.NEGATIVE_INFINITY,
     refusal: undefined,

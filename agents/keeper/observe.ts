@@ -223,7 +223,8 @@ function summariseConfiguration(memory: Memory): Observed["configuration"] {
   return {
     files: same ? (read || memory.process !== "running" ? "same" : "unread") : "different",
     refusal: refused,
-    usable: onDisk?.texts !== undefined && !(refused !== undefined && same),
+    substituted: memory.substituted,
+    usable: onDisk?.texts !== undefined && !(refused !== undefined && same && !memory.substituted),
     fallback:
       onDisk?.proven !== undefined &&
       !sameConfiguration(onDisk.texts, onDisk.proven) &&

@@ -442,3 +442,5 @@ export const followDivergedMs = 20_000;
 export const followCheckIntervalMs = 1_000;
 /** How long logical decoding goes on waiting for a standby that stopped streaming. */
 export const decodingGraceMs = 2_000;
+/** How long a keeper may take to give its lease away when the host goes down. */
+export const leaveTimeoutMs = 25_000;

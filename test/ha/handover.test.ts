@@ -130,3 +130,16 @@ test("an instance that is to stop gives the lease away first", async () => {
   await old.configure(group.config(old));
   await group.standbys(primary);
 }, 240_000);
+
+test("a keeper whose host goes down gives the lease away and ends", async () => {
+  const old = primary;
+  old.keeper?.kill("SIGUSR1");
+  primary = await group.primary(old);
+  expect(await old.keeper?.exited).toBe(0);
+  await writer.more(20);
+  const gap = await writer.stop();
+  console.log(`host going down: gap ${gap} ms`);
+  expect(await writer.lost(primary)).toEqual([]);
+  old.startKeeper();
+  await group.standbys(primary);
+}, 240_000);

@@ -65,6 +65,8 @@ export class Group implements GroupParts {
   #local: LocalView | undefined;
   #beat = 0;
   #heldEpoch = 0;
+  /** The machine is going down. */
+  hostEnds = false;
   #leavingSinceMs: number | null = null;
   #told = "";
   #failed:
@@ -236,7 +238,7 @@ export class Group implements GroupParts {
 
   /** The instance should end in order; false = it should no longer. */
   leave(leaving: boolean): void {
-    if (leaving) this.#leavingSinceMs ??= this.#deps.boot.bootMs();
+    if (leaving || this.hostEnds) this.#leavingSinceMs ??= this.#deps.boot.bootMs();
     else this.#leavingSinceMs = null;
   }
 

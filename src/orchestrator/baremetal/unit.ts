@@ -73,6 +73,16 @@ function stopUnlessRestarting(instanceId: string, command: readonly string[]): r
   return ["/bin/sh", "-c", script];
 }
 
+/**
+ * When the machine goes down the keeper gives the lease of its instance away before its end (SIGUSR1); in a restart or
+ * an upgrade it just ends, and PostgreSQL goes on.
+ */
+const LEAVE_WITH_THE_HOST = [
+  'test "$(systemctl is-system-running)" = stopping || exit 0',
+  'kill -USR1 "$MAINPID" || exit 0',
+  'while kill -0 "$MAINPID" 2>/dev/null; do sleep 0.1; done',
+].join("; ");
+
 function renderKeeper(input: UnitInput): string {
   const { instanceId, launcher, inputs } = input;
   const fencer = unitName("fencer", instanceId);
@@ -87,6 +97,7 @@ function renderKeeper(input: UnitInput): string {
     "[Service]",
     "Type=simple",
     `ExecStart=${execLine([...launcher, "keeper", "--file", inputs.keeper_file])}`,
+    `ExecStop=${execLine(["/bin/sh", "-c", LEAVE_WITH_THE_HOST])}`,
     "KillMode=mixed",
     "TimeoutStopSec=30",
     "Restart=always",

@@ -1,0 +1,82 @@
+// Commits that wait for standbys: none that was acknowledged is lost, whoever dies.
+import { afterEach, expect, test } from "bun:test";
+import type { SynchronousSettings } from "../../src/ha/settings.ts";
+import { GroupWriter } from "../support/group-writer.ts";
+import { KeptGroup } from "../support/kept-group.ts";
+import { until } from "../support/kept-instance.ts";
+
+let group: KeptGroup;
+afterEach(() => group.close(), 30_000);
+
+const strict: SynchronousSettings = {
+  mode: "on",
+  count: 1,
+  strict: true,
+  selection: "first",
+  degrade_after_ms: 1_000,
+};
+
+async function voters(): Promise<readonly string[]> {
+  const [row] = await group.read("SELECT sync FROM ha_leases");
+  const record: { voters: readonly string[] } = JSON.parse(String(row?.[0]));
+  return record.voters;
+}
+
+test.each([
+  ["priority", strict],
+  ["quorum", { ...strict, mode: "quorum", selection: "any" } as const],
+])(
+  "%s: the loss of the primary loses no acknowledged commit",
+  async (_name, synchronous) => {
+    group = await KeptGroup.prepare({ settings: { synchronous } });
+    group.start();
+    let primary = await group.primary();
+    await group.standbys(primary);
+    await until(
+      "recorded voters",
+      async () => ((await voters()).length > 0 ? true : undefined),
+      30_000,
+    );
+    const writer = new GroupWriter(group);
+    await writer.start(primary);
+    await writer.more(30);
+    for (let round = 0; round < 2; round++) {
+      const lost = primary;
+      await group.loseHost(lost);
+      primary = await group.primary(lost);
+      await writer.more(20);
+      group.returnHost(lost);
+      await group.standbys(primary);
+    }
+    const gap = await writer.stop();
+    console.log(`${_name}: gap ${gap} ms, voters ${(await voters()).join(", ")}`);
+    expect(await writer.lost(primary)).toEqual([]);
+    expect(writer.acknowledged.length).toBeGreaterThan(60);
+  },
+  400_000,
+);
+
+test("a store that is gone does not stop a primary whose members all agree", async () => {
+  group = await KeptGroup.prepare();
+  group.start();
+  const primary = await group.primary();
+  await group.standbys(primary);
+  const writer = new GroupWriter(group);
+  await writer.start(primary);
+  await writer.more(30);
+  const store = group.rqlited.rqlited.identity();
+  if (!store) throw new Error("rqlited does not run");
+  process.kill(store.pid, "SIGSTOP");
+  try {
+    await Bun.sleep(15_000);
+    await writer.more(20);
+  } finally {
+    process.kill(store.pid, "SIGCONT");
+  }
+  await Bun.sleep(5_000);
+  await writer.more(20);
+  const gap = await writer.stop();
+  console.log(`store gone for 15 s: gap ${gap} ms`);
+  expect(gap).toBeLessThan(1_500);
+  expect((await group.lease()).epoch).toBe(1);
+}, 240_000);
