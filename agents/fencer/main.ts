@@ -2,7 +2,7 @@
 // deadline passes. Ending the fencer does not end postgres: the next fencer adopts it.
 // `--stop` ends postgres cleanly instead (or kills it when --timeout-s is over), for an ordered shutdown;
 // `--kill` ends it at once. Both succeed only when no process of the instance is left.
-import { lchownSync, mkdirSync, readFileSync } from "node:fs";
+import { chmodSync, lchownSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 import { systemBootClock } from "../../src/base/boot-clock.ts";
@@ -143,8 +143,10 @@ function createFencer(
 
 /** The runtime directory is empty after a boot. Sockets in it are for local users, whom pg_hba.conf judges. */
 function makeRunDirectories(places: Places): void {
-  mkdirSync(dirname(places.socket), { recursive: true, mode: 0o755 });
-  mkdirSync(places.runDir, { recursive: true, mode: 0o755 });
+  for (const path of [dirname(places.socket), places.runDir]) {
+    // The mode does not depend on the umask, which is that of the server when it ends an instance.
+    if (mkdirSync(path, { recursive: true }) !== undefined) chmodSync(path, 0o755);
+  }
   giveTo(places.runDir, places.postgresUser);
 }
 

@@ -273,3 +273,14 @@ test("--stop ends postgres cleanly, with and without a fencer that answers", asy
   expect(left()).toEqual([]);
   expect(existsSync(`${instance.dataDir}/postmaster.pid`)).toBe(false);
 });
+
+test("ending an instance after a boot leaves its directories open to PostgreSQL, whatever the umask", async () => {
+  instance.fencer?.kill("SIGKILL");
+  await instance.fencer?.exited;
+  rmSync(instance.runDir, { recursive: true });
+  const before = process.umask(0o077);
+  const ending = instance.spawnFencer("--kill");
+  process.umask(before);
+  expect(await ending.exited).toBe(0);
+  expect(statSync(instance.runDir).mode & 0o777).toBe(0o755);
+});

@@ -23,4 +23,4 @@ clean() {
 }
 trap clean EXIT
 if [ "${1:-}" = --script ]; then shift; "$here/box.sh" bun "$@"; exit; fi
-timeout -s KILL "${PGHERD_LAB_SECONDS:-900}" "$here/box.sh" bun test "${@:-$here}"
+timeout -s KILL "${PGHERD_LAB_SECONDS:-2300}" "$here/box.sh" bun test "${@:-$here}"
