@@ -14,7 +14,7 @@ const well: FaultResult = {
   redundancyMs: 800,
   missing: "",
 };
-const free = { noPromotion: false, kind: "usual" } as const;
+const free = { noPromotion: false, gapMaxMs: Number.POSITIVE_INFINITY, kind: "usual" } as const;
 
 test("a failover without loss is allowed in every mode", () => {
   expect(judge(well, free, "strict")).toEqual([]);
@@ -25,7 +25,8 @@ test.each<[string, Partial<FaultResult>, Parameters<typeof judge>[1]]>([
   ["acknowledged rows lost", { lost: 3 }, free],
   ["two nodes", { overlapMs: 20 }, free],
   ["never redundant", { redundancyMs: undefined, missing: "no primary" }, free],
-  ["without need", {}, { noPromotion: true, kind: "usual" }],
+  ["without need", {}, { ...free, noPromotion: true }],
+  ["no writes for 9.0 s", { gapMs: 9_000 }, { ...free, gapMaxMs: 8_000 }],
 ])("%s", (words, change, entry) => {
   const wrong = judge({ ...well, ...change }, entry, "sync");
   expect(wrong).toHaveLength(1);
@@ -33,7 +34,7 @@ test.each<[string, Partial<FaultResult>, Parameters<typeof judge>[1]]>([
 });
 
 test("what was done by hand may cost rows, but not the way back", () => {
-  const byHand = { noPromotion: false, kind: "by-hand" } as const;
+  const byHand = { ...free, kind: "by-hand" } as const;
   expect(judge({ ...well, lost: 3, overlapMs: 900 }, byHand, "strict")).toEqual([]);
   expect(judge({ ...well, redundancyMs: undefined }, byHand, "strict")).toHaveLength(1);
 });

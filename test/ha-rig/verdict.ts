@@ -7,7 +7,7 @@ import type { Mode } from "./system.ts";
 /** What was not allowed, in words; empty when all was well. */
 export function judge(
   result: FaultResult,
-  { noPromotion, kind }: Pick<CatalogueEntry, "noPromotion" | "kind">,
+  { noPromotion, gapMaxMs, kind }: Pick<CatalogueEntry, "noPromotion" | "gapMaxMs" | "kind">,
   mode: Mode,
 ): string[] {
   const { mayLose, mayOverlap } = expectation(mode, kind === "by-hand");
@@ -17,6 +17,7 @@ export function judge(
     wrong.push(`two nodes acknowledged for ${Math.round(result.overlapMs)} ms`);
   }
   if (!mayLose && result.lost > 0) wrong.push(`${result.lost} acknowledged rows lost`);
+  if (result.gapMs > gapMaxMs) wrong.push(`no writes for ${(result.gapMs / 1_000).toFixed(1)} s`);
   if (noPromotion && result.promotions > 0) wrong.push("promoted without need");
   return wrong;
 }

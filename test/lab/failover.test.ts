@@ -21,7 +21,7 @@ const faults: readonly Fault[] = [
   { kind: "stop", what: ["agent"], on: "primary", forMs: heldMs },
   { kind: "partition", links: "alone", on: "primary", forMs: heldMs },
 ];
-const entry = { noPromotion: false, kind: "usual" } as const;
+const entry = { noPromotion: false, gapMaxMs: Number.POSITIVE_INFINITY, kind: "usual" } as const;
 
 // Outside run.sh there is no box to build a lab in; test.sh always comes through it.
 if (image && directory) {

@@ -8,6 +8,8 @@ export interface CatalogueEntry {
   readonly fault: Fault;
   /** The primary must stay: nothing that it needs was taken from it. */
   readonly noPromotion: boolean;
+  /** Longest time without writes: another instance must have taken over before the fault ends. */
+  readonly gapMaxMs: number;
   /** Belongs to the small set that is run on every major version of PostgreSQL. */
   readonly core: boolean;
   readonly kind: EntryKind;
@@ -19,6 +21,7 @@ export type EntryKind = (typeof ENTRY_KINDS)[number];
 
 interface Row {
   readonly fault: Fault;
+  readonly takenOver?: boolean;
   readonly quiet?: boolean;
   readonly core?: boolean;
   readonly kind?: EntryKind;
@@ -29,8 +32,9 @@ const brief = 4_000;
 /** The matrix for a system that notices a lost host after `detectionMs`. */
 export function catalogue(detectionMs: number): CatalogueEntry[] {
   const long = detectionMs + 10_000;
+  const gapMaxMs = detectionMs + 5_000;
   const groups: Readonly<Record<string, readonly Row[]>> = {
-    S1: [{ fault: { kind: "switchover" }, core: true }],
+    S1: [{ fault: { kind: "switchover" }, takenOver: true, core: true }],
     S2: [{ fault: { kind: "clean-stop", forMs: brief }, core: true }],
     F1: [
       { fault: { kind: "kill", what: ["postmaster"], on: "primary" }, core: true },
@@ -53,30 +57,48 @@ export function catalogue(detectionMs: number): CatalogueEntry[] {
     ],
     F5: [
       { fault: { kind: "stop", what: ["agent"], on: "primary", forMs: brief } },
-      { fault: { kind: "stop", what: ["agent"], on: "primary", forMs: long }, core: true },
+      {
+        fault: { kind: "stop", what: ["agent"], on: "primary", forMs: long },
+        takenOver: true,
+        core: true,
+      },
       { fault: { kind: "stop", what: ["agent"], on: "sync-standby", forMs: long }, quiet: true },
     ],
     F6: [
-      { fault: { kind: "stop", what: ["fencer"], on: "primary", forMs: long }, core: true },
-      { fault: { kind: "stop", what: ["agent", "fencer"], on: "primary", forMs: long } },
+      {
+        fault: { kind: "stop", what: ["fencer"], on: "primary", forMs: long },
+        takenOver: true,
+        core: true,
+      },
+      {
+        fault: { kind: "stop", what: ["agent", "fencer"], on: "primary", forMs: long },
+        takenOver: true,
+      },
     ],
     F7: [
-      { fault: { kind: "stop", what: ["postmaster"], on: "primary", forMs: long }, core: true },
+      {
+        fault: { kind: "stop", what: ["postmaster"], on: "primary", forMs: long },
+        takenOver: true,
+        core: true,
+      },
       { fault: { kind: "stop", what: ["checkpointer"], on: "primary", forMs: long } },
       {
         fault: { kind: "stop", what: ["walreceiver"], on: "sync-standby", forMs: long },
         quiet: true,
       },
       { fault: { kind: "stop", what: ["startup"], on: "sync-standby", forMs: long }, quiet: true },
-      { fault: { kind: "stop", what: ["postmaster", "backend"], on: "primary", forMs: long } },
+      {
+        fault: { kind: "stop", what: ["postmaster", "backend"], on: "primary", forMs: long },
+        takenOver: true,
+      },
     ],
     F8: [
       { fault: { kind: "freeze", on: "primary", forMs: brief } },
-      { fault: { kind: "freeze", on: "primary", forMs: long }, core: true },
+      { fault: { kind: "freeze", on: "primary", forMs: long }, takenOver: true, core: true },
       { fault: { kind: "freeze", on: "sync-standby", forMs: long }, quiet: true },
     ],
     F9: [
-      { fault: { kind: "power-off", on: ["primary"], forMs: long }, core: true },
+      { fault: { kind: "power-off", on: ["primary"], forMs: long }, takenOver: true, core: true },
       { fault: { kind: "power-off", on: ["primary"], forMs: 0 } },
       { fault: { kind: "power-off", on: ["sync-standby"], forMs: long }, quiet: true },
     ],
@@ -85,7 +107,11 @@ export function catalogue(detectionMs: number): CatalogueEntry[] {
       { fault: { kind: "reboot", on: "sync-standby" }, quiet: true },
     ],
     F11: [
-      { fault: { kind: "partition", links: "alone", on: "primary", forMs: long }, core: true },
+      {
+        fault: { kind: "partition", links: "alone", on: "primary", forMs: long },
+        takenOver: true,
+        core: true,
+      },
       { fault: { kind: "partition", links: "store", on: "primary", forMs: long } },
       {
         fault: { kind: "partition", links: "replication", on: "primary", forMs: long },
@@ -103,8 +129,11 @@ export function catalogue(detectionMs: number): CatalogueEntry[] {
       { fault: { kind: "partition", links: "clients", on: "primary", forMs: brief }, quiet: true },
     ],
     F12: [
-      { fault: { kind: "partition", links: "send", on: "primary", forMs: long } },
-      { fault: { kind: "partition", links: "receive", on: "primary", forMs: long } },
+      { fault: { kind: "partition", links: "send", on: "primary", forMs: long }, takenOver: true },
+      {
+        fault: { kind: "partition", links: "receive", on: "primary", forMs: long },
+        takenOver: true,
+      },
     ],
     F13: [{ fault: { kind: "partition", links: "one-link", on: "primary", forMs: long } }],
     F14: [
@@ -158,9 +187,10 @@ export function catalogue(detectionMs: number): CatalogueEntry[] {
     ],
   };
   return Object.entries(groups).flatMap(([group, rows]) =>
-    rows.map(({ fault, quiet = false, core = false, kind = "usual" }, at) => ({
+    rows.map(({ fault, takenOver = false, quiet = false, core = false, kind = "usual" }, at) => ({
       id: `${group}.${at + 1}`,
       fault,
+      gapMaxMs: takenOver ? gapMaxMs : Number.POSITIVE_INFINITY,
       noPromotion: quiet,
       core,
       kind,

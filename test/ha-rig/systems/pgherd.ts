@@ -90,7 +90,9 @@ export class Pgherd implements System {
     }
     const { instances } = await first.api("GET", `/v1/databases/${database}`);
     for (const { host_id, id } of instances) this.#instances.set(host_id, id);
-    this.#storePorts = await storePorts(first.host);
+    // Every host chooses its own.
+    const ports = await Promise.all(this.hosts.map(storePorts));
+    this.#storePorts = [...new Set(ports.flat())];
     await eventually("a primary", () => this.#somePrimary(), createMs);
   }
 
