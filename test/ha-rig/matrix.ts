@@ -60,7 +60,7 @@ class Matrix {
         only.some((part) => id === part || id.startsWith(`${part}.`)),
       );
     }
-    return entries.filter(({ core }) => core || major === majors[0]);
+    return entries.filter(({ core, slow }) => !slow && (core || major === majors[0]));
   }
 
   #draw(count: number, major: number): CatalogueEntry[] {

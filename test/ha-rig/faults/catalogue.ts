@@ -13,6 +13,8 @@ export interface CatalogueEntry {
   /** Belongs to the small set that is run on every major version of PostgreSQL. */
   readonly core: boolean;
   readonly kind: EntryKind;
+  /** Takes so long that it is done only when it is asked for by its number. */
+  readonly slow: boolean;
 }
 
 /** Faults of one kind share labs. `by-hand`: nobody can promise that rows written behind the system's back stay. */
@@ -22,12 +24,16 @@ export type EntryKind = (typeof ENTRY_KINDS)[number];
 interface Row {
   readonly fault: Fault;
   readonly takenOver?: boolean;
+  readonly gapMaxMs?: number;
   readonly quiet?: boolean;
   readonly core?: boolean;
   readonly kind?: EntryKind;
+  readonly slow?: boolean;
 }
 
 const brief = 4_000;
+/** Longest pause of a primary that has no reason to stop, on a busy machine. */
+const goesOnMs = 5_000;
 
 /** The matrix for a system that notices a lost host after `detectionMs`. */
 export function catalogue(detectionMs: number): CatalogueEntry[] {
@@ -148,6 +154,12 @@ export function catalogue(detectionMs: number): CatalogueEntry[] {
         core: true,
       },
       { fault: { kind: "store-down", members: "all", how: "kill", forMs: 60_000 } },
+      {
+        fault: { kind: "store-down", members: "all", how: "kill", forMs: 600_000 },
+        quiet: true,
+        gapMaxMs: goesOnMs,
+        slow: true,
+      },
     ],
     F17: [
       { fault: { kind: "disk-full", on: "primary", forMs: long }, kind: "small-disks" },
@@ -187,13 +199,14 @@ export function catalogue(detectionMs: number): CatalogueEntry[] {
     ],
   };
   return Object.entries(groups).flatMap(([group, rows]) =>
-    rows.map(({ fault, takenOver = false, quiet = false, core = false, kind = "usual" }, at) => ({
+    rows.map((row, at) => ({
       id: `${group}.${at + 1}`,
-      fault,
-      gapMaxMs: takenOver ? gapMaxMs : Number.POSITIVE_INFINITY,
-      noPromotion: quiet,
-      core,
-      kind,
+      fault: row.fault,
+      gapMaxMs: row.gapMaxMs ?? (row.takenOver ? gapMaxMs : Number.POSITIVE_INFINITY),
+      noPromotion: row.quiet ?? false,
+      core: row.core ?? false,
+      kind: row.kind ?? "usual",
+      slow: row.slow ?? false,
     })),
   );
 }
