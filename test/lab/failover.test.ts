@@ -29,7 +29,9 @@ if (image && directory) {
   let run: Run;
 
   beforeAll(async () => {
-    system = await Pgherd.create(`${directory}/failover`, image, ["h1", "h2", "h3"], {});
+    system = await Pgherd.create(`${directory}/failover`, image, ["h1", "h2", "h3"], {
+      cpuWeight: 8,
+    });
     run = new Run(system, setup);
     await run.begin();
   }, secondsMax);
