@@ -222,7 +222,7 @@ async function start(deps: ActDeps, memory: Memory): Promise<void> {
 }
 
 /** A checkpoint first, so that the shutdown is short; then fast, and what does not end is killed. */
-async function stop(deps: ActDeps, memory: Memory): Promise<void> {
+export async function stop(deps: ActDeps, memory: Memory): Promise<void> {
   memory.ending = true;
   memory.lane?.abort.abort(new AppError("retryable", "PostgreSQL is being stopped"));
   await checkpoint(deps, memory);

@@ -444,3 +444,6 @@ export const followCheckIntervalMs = 1_000;
 export const decodingGraceMs = 2_000;
 /** How long a keeper may take to give its lease away when the host goes down. */
 export const leaveTimeoutMs = 25_000;
+/** How long a rewind waits for the first checkpoint of the primary, and how often it asks. */
+export const rewindReadyTimeoutMs = 15_000;
+export const rewindReadyPollMs = 200;

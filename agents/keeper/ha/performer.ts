@@ -2,15 +2,20 @@
 // loop. What fails is thrown, or remembered where the next decision needs it.
 import { must } from "../../../src/base/assert.ts";
 import { AppError, messageOf } from "../../../src/base/errors.ts";
-import { rejoinPauseMaxMs, rejoinPauseMs } from "../../../src/base/limits.ts";
+import {
+  rejoinPauseMaxMs,
+  rejoinPauseMs,
+  rewindReadyPollMs,
+  rewindReadyTimeoutMs,
+} from "../../../src/base/limits.ts";
 import type { HaAction, Performer } from "../../../src/ha/action.ts";
 import type { Doing } from "../../../src/ha/observed.ts";
 import type { HaMember } from "../../../src/ha/settings.ts";
 import { formatLsn } from "../../../src/postgres/lsn.ts";
-import { makeData, restart } from "../act.ts";
+import { makeData, restart, stop } from "../act.ts";
 import { forgetServer, session, sqlTarget } from "../observe.ts";
 import { openSession } from "../sql.ts";
-import type { Peer } from "../standby/mechanics.ts";
+import type { Judgement, Peer, StandbyMechanics } from "../standby/mechanics.ts";
 import { faultPoint } from "./fault-point.ts";
 import { fence } from "./fence.ts";
 import { noAttempts } from "./ha-file.ts";
@@ -166,16 +171,8 @@ async function stopFirst({ deps, memory, group }: PerformerInput): Promise<void>
 async function rewind(input: PerformerInput, peer: Peer, handle: WorkHandle): Promise<void> {
   const { deps, memory, group, mechanics } = input;
   try {
-    await stopFirst(input);
-    let offline = must(await mechanics.inspectOffline(), "data to rewind");
-    if (offline.end === undefined) {
-      await mechanics.recoverAlone({ signal: handle.signal, onProgress: handle.progress });
-      offline = must(await mechanics.inspectOffline(), "data to rewind");
-    }
-    const end = must(offline.end, "end of the data");
-    const own = { ...end, history: offline.history };
-    const judgement = await mechanics.judge(peer, own, handle.signal);
-    handle.progress();
+    const own = await stoppedEnd(input, handle);
+    const judgement = await judgeReady(input, peer, own, handle);
     if (judgement.kind === "follow") {
       await mechanics.prepareStandby();
       return;
@@ -198,6 +195,47 @@ async function rewind(input: PerformerInput, peer: Peer, handle: WorkHandle): Pr
     await remember(input, "rewinds", error, handle.signal);
   } finally {
     group.sensor.forgetData();
+  }
+}
+
+type OwnData = Parameters<StandbyMechanics["judge"]>[1];
+
+/**
+ * Stops in order, which pg_rewind asks for, and answers where the data ends. A standby says so while it runs; a primary
+ * that crashed is recovered first.
+ */
+async function stoppedEnd(input: PerformerInput, handle: WorkHandle): Promise<OwnData> {
+  const { deps, memory, group, mechanics } = input;
+  if (memory.process !== "stopped") {
+    const { end, history } = await mechanics.positions(await session(deps, memory));
+    await stop(deps, memory);
+    group.sensor.forgetServer();
+    return { ...end, history };
+  }
+  let offline = must(await mechanics.inspectOffline(), "data to rewind");
+  if (offline.endUnknown === "crashed_primary") {
+    await mechanics.recoverAlone({ signal: handle.signal, onProgress: handle.progress });
+    offline = must(await mechanics.inspectOffline(), "data to rewind");
+  }
+  if (offline.end) return { ...offline.end, history: offline.history };
+  const text = `where the stopped data ends is not known: ${offline.endUnknown}`;
+  throw new AppError("retryable", text);
+}
+
+/** The primary may not have made its first checkpoint yet, without which pg_rewind would be misled. */
+async function judgeReady(
+  { deps, mechanics }: PerformerInput,
+  peer: Peer,
+  own: OwnData,
+  handle: WorkHandle,
+): Promise<Judgement> {
+  const endMs = deps.clock.monotonicMs() + rewindReadyTimeoutMs;
+  for (;;) {
+    const judgement = await mechanics.judge(peer, own, handle.signal);
+    handle.progress();
+    if (judgement.kind !== "wait") return judgement;
+    if (deps.clock.monotonicMs() > endMs) throw new AppError("retryable", judgement.why);
+    await deps.clock.sleep(rewindReadyPollMs, handle.signal);
   }
 }
 

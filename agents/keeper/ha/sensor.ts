@@ -89,7 +89,7 @@ export class Sensor {
     const nowMs = this.#deps.boot.bootMs();
     const postgres = await this.#postgres(memory, nowMs);
     return {
-      data: await this.#data(memory, postgres),
+      data: unfinishedBy(known.doing) ?? (await this.#data(memory, postgres)),
       postgres,
       doing: known.doing,
       heldEpoch: known.heldEpoch,
@@ -241,4 +241,16 @@ function startupTitle(postmaster: number | undefined): string {
     .map(({ pid }) => readArguments(pid)[0] ?? "")
     .find((title) => title.includes("startup"));
   return startup ?? "";
+}
+
+/** Data that is being made or replaced is nobody's yet, whatever its files say at the moment. */
+function unfinishedBy(doing: Doing | null): LocalView["data"] | undefined {
+  switch (doing?.kind) {
+    case "bootstrap":
+    case "clone":
+    case "rewind":
+      return { kind: "unfinished", of: doing.kind };
+    default:
+      return undefined;
+  }
 }
