@@ -96,6 +96,10 @@ export class Fencer {
       return fail({ refusal: "already_running", message, pid: running.identity.pid });
     }
     if (this.#killing > 0) return fail({ refusal: "busy", message: "processes are being killed" });
+    if (request.epoch !== undefined && !this.#isArmedFor(request.epoch)) {
+      const message = `not armed with epoch ${request.epoch}, or its deadline has passed`;
+      return fail({ refusal: "stale_epoch", message });
+    }
     if (backendsAmong(membersOf(this.#deps.territory)).length > 0) {
       return fail({
         refusal: "leftover",
@@ -103,6 +107,11 @@ export class Fencer {
       });
     }
     return this.#spawn(request);
+  }
+
+  #isArmedFor(epoch: number): boolean {
+    const { armed } = this.#deadline;
+    return armed?.epoch === epoch && armed.deadlineMs > this.#deps.boot.bootMs();
   }
 
   status(): FencerStatus {

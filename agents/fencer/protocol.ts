@@ -16,6 +16,11 @@ export interface StartPostgres {
   readonly env: Readonly<Record<string, string>>;
   /** Receives stdout and stderr of the postmaster, appended. */
   readonly log_file: string;
+  /**
+   * Only while armed with this epoch and before its deadline: the one who asks may have been stopped for long after it
+   * made sure of that.
+   */
+  readonly epoch?: number;
 }
 
 export type FencerRequest =
@@ -172,7 +177,11 @@ function parseStart(
     if (typeof text !== "string") return { id, problem: `env ${name} is not a text` };
     environment[name] = text;
   }
-  return { id, op: "start", argv: [program, ...rest], env: environment, log_file: value.log_file };
+  const epoch = positive(value.epoch);
+  if (value.epoch !== undefined && epoch === undefined)
+    return { id, problem: "epoch is no number" };
+  const start = { argv: [program, ...rest], env: environment, log_file: value.log_file } as const;
+  return { id, op: "start", ...start, ...(epoch === undefined ? {} : { epoch }) };
 }
 
 export type JsonRecord = Readonly<Record<string, unknown>>;

@@ -42,7 +42,7 @@ export interface ActDeps extends LaneDeps {
   /** Shows what the keeper is doing to those who ask meanwhile. */
   readonly publish: () => void;
   /** Makes sure, at the last moment, that PostgreSQL may be started, and in which role. Throws when it may not. */
-  readonly beforeStart: () => Promise<void>;
+  readonly beforeStart: () => Promise<number | undefined>;
   /** Writes down in memory which files the present configuration asks for. */
   readonly render: () => void;
 }
@@ -203,7 +203,7 @@ async function start(deps: ActDeps, memory: Memory): Promise<void> {
   if (!(await deps.executor.stat(run_dir))) {
     await deps.executor.mkdir(run_dir, { mode: 0o755, ...owner });
   }
-  await deps.beforeStart();
+  const epoch = await deps.beforeStart();
   await forgetServer(memory);
   memory.ending = false;
   const argv = postgresArgv(config.bin_dir, data_dir, `${config_dir}/postgresql.conf`);
@@ -211,6 +211,7 @@ async function start(deps: ActDeps, memory: Memory): Promise<void> {
     argv,
     env: POSTGRES_ENV,
     log_file: `${log_dir}/postgres.log`,
+    ...(epoch === undefined ? {} : { epoch }),
   });
   if (started.ok) {
     memory.process = "running";

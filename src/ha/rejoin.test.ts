@@ -41,6 +41,15 @@ describe("data that is part of the history", () => {
     const crashed = { data: data({ role: "primary" }), postgres: stopped } as const;
     expect(plan(crashed)).toMatchObject({ kind: "follow", upstream: null });
   });
+
+  test("of a standby is not waited for, but a vote is kept", () => {
+    const unseen = { data: data(), postgres: stopped } as const;
+    expect(plan(unseen)).toMatchObject({ kind: "follow", upstream: "a" });
+    const vote = { epoch: 2, seq: 7, nonce: "nonce", timeline: 2, lsn: "0/64" };
+    expect(plan({ ...unseen, vote })).toMatchObject({ kind: "follow", upstream: null });
+    expect(plan({ vote })).toMatchObject({ kind: "follow", upstream: null });
+    expect(plan({ vote: { ...vote, seq: 6 } })).toMatchObject({ upstream: "a" });
+  });
 });
 
 describe("data that is not", () => {

@@ -1,6 +1,6 @@
 // How data that is here becomes the data of a standby of the primary that is: followed, turned back, or copied anew.
 // Nothing is removed by any of these before what replaces it streams; that is the keeper's part.
-import type { LeaseRow } from "./lease.ts";
+import { type LeaseRow, sameVersion } from "./lease.ts";
 import { type Belonging, belongsTo, describePosition, lsnOf } from "./position.ts";
 import { livingOthers, rowOf, type Situation } from "./situation.ts";
 import type { GroupView } from "./state.ts";
@@ -23,12 +23,31 @@ export function planRejoin(s: Situation, row: LeaseRow, holder: string): Rejoin 
   if (data.kind === "unfinished") return copy(s, row, holder, `a ${data.of} was cut`);
   if (data.kind === "refused") return { kind: "wait", why: data.reason };
   if (s.standby?.stranded) return copy(s, row, holder, s.standby.stranded);
-  if (s.position === null) {
-    return { kind: "follow", upstream: null, why: "to find out how far the data reaches" };
+  if (isBound(s, row)) {
+    return { kind: "follow", upstream: null, why: "it voted on this lease" };
   }
+  if (s.position === null) return followUnseen(s, row, holder);
   const belonging = belongsTo(s.position, row.timeline, s.view.history);
   if (belonging === "diverged") return turnBack(s, row, holder);
   return followOrWait(s, row, holder, belonging);
+}
+
+/** It said that it receives nothing more while the lease has exactly this version. */
+export function isBound({ local }: Situation, row: LeaseRow): boolean {
+  return local.vote !== null && sameVersion(local.vote, row);
+}
+
+/**
+ * How far stopped data reaches is not known. A standby may simply follow: where it has something of its own, PostgreSQL
+ * refuses, because every timeline number is one history. Where a primary crashed, some of its own is likely.
+ */
+function followUnseen({ local }: Situation, row: LeaseRow, holder: string): Rejoin {
+  const wasStandby = local.data.kind === "ready" && local.data.role === "standby";
+  const begun = row.phase === "gated" || row.phase === "open";
+  if (wasStandby && begun) {
+    return { kind: "follow", upstream: holder, why: `${holder} is the primary` };
+  }
+  return { kind: "follow", upstream: null, why: "to find out how far the data reaches" };
 }
 
 function turnBack(s: Situation, row: LeaseRow, holder: string): Rejoin {

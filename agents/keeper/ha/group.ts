@@ -4,7 +4,7 @@ import { checkpointTimeoutMs, memberBeatMs } from "../../../src/base/limits.ts";
 import type { Decision, HaAction, RunGoal } from "../../../src/ha/action.ts";
 import { decide } from "../../../src/ha/decide.ts";
 import { unfitness } from "../../../src/ha/election.ts";
-import { promisedUntilMs } from "../../../src/ha/lease.ts";
+import { answerFailsafe } from "../../../src/ha/failsafe.ts";
 import type { LocalView } from "../../../src/ha/observed.ts";
 import { isAsynchronous } from "../../../src/ha/quorum.ts";
 import type { HaSettings } from "../../../src/ha/settings.ts";
@@ -26,7 +26,7 @@ import { byKeeper } from "./fence.ts";
 import { FencerArm } from "./fencer-arm.ts";
 import { FollowCheck } from "./follow-check.ts";
 import { FreshProbe } from "./fresh-probe.ts";
-import { HaFile } from "./ha-file.ts";
+import { HaFile, noAttempts } from "./ha-file.ts";
 import { watchDeadline } from "./last-resort.ts";
 import { LeaseWatch } from "./lease-watch.ts";
 import { LongWork } from "./long-work.ts";
@@ -257,9 +257,9 @@ export class Group implements GroupParts {
 
   /**
    * At the last moment before a start: a primary needs the lease that the goal names, and a fencer that knows its
-   * deadline; everything else starts as a standby.
+   * deadline; everything else starts as a standby. Answers the epoch that the fencer has to know when it starts it.
    */
-  async beforeStart(): Promise<void> {
+  async beforeStart(): Promise<number | undefined> {
     const { goal } = this;
     if (goal.kind === "standby") {
       await this.renewer.whenFree(async () => {
@@ -288,6 +288,7 @@ export class Group implements GroupParts {
     this.#follow.forget();
     this.probe.reset();
     this.sensor.forgetData();
+    return goal.kind === "primary" ? goal.epoch : undefined;
   }
 
   /** Looks, decides, does one thing. Answers whether something was done. */
@@ -356,6 +357,8 @@ export class Group implements GroupParts {
       const streams = local.postgres.kind === "standby" && local.postgres.streaming;
       if (streams && !this.#confirmed) {
         await this.#mechanics.confirmClone(signal);
+        const { attempts } = this.#file;
+        await this.#file.save({ attempts: { ...attempts, rejoin: noAttempts.rejoin } });
         this.#confirmed = true;
       }
     } catch (error) {
@@ -486,19 +489,14 @@ export class Group implements GroupParts {
 
   /** A member that agrees keeps away from the lease until the promise is over, also after a restart. */
   async #onFailsafe(question: FailsafeQuestion): Promise<FailsafeAnswer> {
-    const refuse = (why: string) => ({ accepted: false, why });
-    const { own, taking } = this.renewer;
-    const known = this.watch.sight?.row;
-    if (own) return refuse("Running as a leader");
-    if (taking) return refuse("taking the lease");
-    if (this.#local?.postgres.kind === "primary") return refuse("Running as a leader");
-    if (known && known.epoch > question.epoch) return refuse("a later epoch was seen");
-    const promise = {
-      holder: question.holder,
-      epoch: question.epoch,
-      untilMs: promisedUntilMs(this.#deps.boot.bootMs(), question.ttl_ms),
-    };
-    await this.#file.save({ promise });
+    if (this.#local?.postgres.kind === "primary") {
+      return { accepted: false, why: "Running as a leader" };
+    }
+    const { taking } = this.renewer;
+    const nowMs = this.#deps.boot.bootMs();
+    const answer = answerFailsafe(this.#view(), question, { acquiring: taking, nowMs });
+    if (!answer.accepted) return answer;
+    await this.#file.save({ promise: answer.promise });
     this.#deps.wake();
     return { accepted: true, why: "" };
   }

@@ -104,7 +104,7 @@ export class LeaseWatch {
     const historyOf = row ? `${row.epoch} ${row.phase}` : "";
     if (row && historyOf !== this.#historyOf) {
       this.#history = await store.loadEpochs({ signal, timeoutMs });
-      this.#historyOf = historyOf;
+      this.#historyOf = isComplete(this.#history) ? historyOf : "";
     }
     const changed = [
       this.#accept(row, askedAtMs, atMs),
@@ -190,6 +190,12 @@ export class LeaseWatch {
 function isOlder(row: LeaseRow | null, newest: Newest): boolean {
   if (!row) return newest.epoch > 0;
   return row.epoch < newest.epoch || (row.epoch === newest.epoch && row.seq < newest.seq);
+}
+
+/** Whether the newest epoch has recorded where its timeline began. */
+function isComplete(history: readonly PastEpoch[]): boolean {
+  const [before, newest] = [history.at(-2), history.at(-1)];
+  return !before || newest?.timeline === before.timeline || newest?.from_timeline !== null;
 }
 
 /** Whether anything but the passing of time changed. */

@@ -61,7 +61,8 @@ function performerOf(input: PerformerInput, signal: AbortSignal): Performer<Prom
       await renewer.create(beginning, signal);
     },
     acquire: async ({ row, taking }) => {
-      const result = await renewer.acquire(row, taking, signal);
+      const allowed = () => (file.promise?.untilMs ?? 0) <= deps.boot.bootMs();
+      const result = await renewer.acquire(row, taking, allowed, signal);
       if (result === "done") void group.wakeOthers(signal);
     },
     adopt: async ({ row }) => {

@@ -78,9 +78,9 @@ export class Renewer {
     this.#deps = deps;
   }
 
-  /** null = this keeper holds no lease. */
+  /** null = this keeper holds no lease, or has sent its release: that may have arrived, whatever the answer. */
   get own(): OwnLease | null {
-    if (!this.#own) return null;
+    if (!this.#own || this.#doubtful?.write.kind === "release") return null;
     const sent = this.#doubtful?.change;
     const changing = sent || this.#change ? { ...sent, ...this.#change } : null;
     return { ...this.#own, changing };
@@ -120,8 +120,14 @@ export class Renewer {
     return this.#take(() => created(this.#writer(), beginning), signal);
   }
 
-  acquire(row: LeaseRow, taking: Taking, signal: AbortSignal): Promise<WriteResult> {
-    return this.#take(() => acquired(row, this.#writer(), taking), signal);
+  /** `allowed` is asked at the very moment of sending: a promise may have been given since it was decided. */
+  acquire(
+    row: LeaseRow,
+    taking: Taking,
+    allowed: () => boolean,
+    signal: AbortSignal,
+  ): Promise<WriteResult> {
+    return this.#take(() => acquired(row, this.#writer(), taking), signal, allowed);
   }
 
   adopt(row: LeaseRow, signal: AbortSignal): Promise<WriteResult> {
@@ -182,13 +188,18 @@ export class Renewer {
     this.#deps.onChange();
   }
 
-  async #take(make: () => LeaseWrite, signal: AbortSignal): Promise<WriteResult> {
+  async #take(
+    make: () => LeaseWrite,
+    signal: AbortSignal,
+    allowed = () => true,
+  ): Promise<WriteResult> {
     return this.#inTurn(async () => {
       if (this.#doubtful) {
         const resolved = await this.#resolve(signal);
         if (resolved !== "lost") return resolved;
       }
       if (this.#own) return "done";
+      if (!allowed()) return "lost";
       return this.#send(this.#now(make()), signal);
     });
   }
@@ -206,8 +217,17 @@ export class Renewer {
       ...(optime === undefined ? {} : { optime }),
       ...(change ? { change } : {}),
     });
+    if (write.row.ttl_ms < own.row.ttl_ms) await this.#promiseLess(own, write.row.ttl_ms);
     this.#change = undefined;
     return this.#send(this.#now(write, change), signal);
+  }
+
+  /** Others go by a shorter promise as soon as it is there, also when the answer is lost: the fencer has to know before. */
+  async #promiseLess(own: OwnLease, ttlMs: number): Promise<void> {
+    const sent = [...this.#sent, { sentAtMs: this.#deps.boot.bootMs(), ttlMs }];
+    const until = Math.min(own.deadlineMs, deadlineMs(sent, this.#deps.settings()));
+    await this.#deps.arm(own.row.epoch, until);
+    if (this.#own) this.#own = { ...this.#own, deadlineMs: until };
   }
 
   /** Sends a doubtful write again: it is applied once, however often it arrives. */

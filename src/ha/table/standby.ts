@@ -2,8 +2,8 @@
 
 import type { RunGoal } from "../action.ts";
 import { judge } from "../election.ts";
-import { type LeaseRow, sameVersion, versionOf } from "../lease.ts";
-import { planRejoin, upstreamOf } from "../rejoin.ts";
+import { sameVersion, versionOf } from "../lease.ts";
+import { isBound, planRejoin, upstreamOf } from "../rejoin.ts";
 import type { Situation } from "../situation.ts";
 import { act, always, rest, steadyGoal, type Transition, wait } from "../transition.ts";
 import { freeSinceMs, reinitializeIntent } from "./conditions.ts";
@@ -162,11 +162,6 @@ function followGoal(s: Situation): RunGoal {
       : { kind: "standby", upstream: upstreamOf(s, holder) };
   const plan = planRejoin(s, row, holder);
   return plan.kind === "follow" ? { kind: "standby", upstream: plan.upstream } : steadyGoal(s);
-}
-
-/** It voted on exactly this lease: it receives nothing before the lease changed. */
-function isBound({ local }: Situation, row: LeaseRow): boolean {
-  return local.vote !== null && sameVersion(local.vote, row);
 }
 
 function followSentence(s: Situation): string {
