@@ -40,6 +40,8 @@ import { partOf } from "./replication-role.ts";
 import { Sensor } from "./sensor.ts";
 import { Slots } from "./slots.ts";
 
+/** Only begun here: the rules of one instance go on towards the goal meanwhile, a gate opens during a checkpoint. */
+const BESIDE = { checkpoint: true, change_lease: true };
 const HANDOVERS = { switchover: true, failover: true };
 
 export class Group implements GroupParts {
@@ -291,7 +293,7 @@ export class Group implements GroupParts {
     return goal.kind === "primary" ? goal.epoch : undefined;
   }
 
-  /** Looks, decides, does one thing. Answers whether something was done. */
+  /** Looks, decides, does one thing. Answers whether something was done that the next decision should wait for. */
   async cycle(signal: AbortSignal): Promise<boolean> {
     const { boot, log } = this.#deps;
     const memory = this.#memory;
@@ -322,7 +324,8 @@ export class Group implements GroupParts {
     await this.#disarm(local);
     void this.#tend(local, signal);
     if (decision.action.kind === "none") return false;
-    return this.#try(decision.action, signal);
+    const acted = await this.#try(decision.action, signal);
+    return acted && !(decision.action.kind in BESIDE);
   }
 
   /** What failed is tried again soon, but not in every cycle; a fence is. */
