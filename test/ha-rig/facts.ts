@@ -145,17 +145,17 @@ export async function timelinesOf(system: System, host: LabHost): Promise<NodeTi
   return { node: host.name, current, histories };
 }
 
-/** Settings that are not PostgreSQL's defaults; values that name places or hosts left out. */
+/** Effective settings of a node, without those that name places, hosts or clients, or only say how to log. */
 export function settingsOf(system: System, host: LabHost): Promise<Map<string, string>> {
   return ask(system, host, async (session) => {
     const rows = await session.rows(
-      "SELECT name, setting FROM pg_settings WHERE source IN ('configuration file', 'command line', 'override')",
+      "SELECT name, reset_val FROM pg_settings WHERE context IN ('postmaster', 'sighup', 'user', 'superuser', 'backend')",
     );
     const named =
-      /_(file|dir|directory|directories|addresses|conninfo|command)$|^(port|cluster_name)/;
+      /_(file|dir|directory|directories|addresses|conninfo|command|name|names)$|^(port|cluster_name|log_|lc_|ssl|unix_|primary_)|TimeZone|DateStyle|application_name|client_/;
     return new Map(
-      rows.flatMap(({ name, setting }) =>
-        named.test(String(name)) ? [] : [[String(name), String(setting)] as const],
+      rows.flatMap(({ name, reset_val }) =>
+        named.test(String(name)) ? [] : [[String(name), String(reset_val)] as const],
       ),
     );
   });
@@ -170,7 +170,7 @@ export function differingSettings(
   const names = [...new Set([...ours.keys(), ...theirs.keys()])].sort();
   return names
     .filter((name) => ours.get(name) !== theirs.get(name))
-    .map((name) => `${name} ${ours.get(name) ?? "default"} / ${theirs.get(name) ?? "default"}`);
+    .map((name) => `${name} ${ours.get(name) ?? "absent"} / ${theirs.get(name) ?? "absent"}`);
 }
 
 /** What is left on a node that should not be. */

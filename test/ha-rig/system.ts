@@ -31,6 +31,11 @@ export const POSTGRES_SETTINGS = {
   max_wal_size: "1GB",
   checkpoint_timeout: "5min",
   hot_standby: "on",
+  hot_standby_feedback: "on",
+  effective_cache_size: "1GB",
+  maintenance_work_mem: "64MB",
+  autovacuum_work_mem: "64MB",
+  wal_log_hints: "on",
 } as const;
 
 /** Kinds of processes that faults can hit. `agent` is the HA process, `fencer` what kills when the agent cannot. */
