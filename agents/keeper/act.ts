@@ -171,7 +171,8 @@ async function restore(deps: ActDeps, memory: Memory, error: string): Promise<vo
 async function apply(deps: ActDeps, memory: Memory): Promise<void> {
   const config = must(memory.config, "configuration");
   const texts = must(memory.wanted, "configuration files");
-  const wanted = { texts, binDir: config.bin_dir };
+  const proven = memory.part !== undefined && memory.accepted?.generation === config.generation;
+  const wanted = { texts, binDir: config.bin_dir, proven };
   await settle(deps, memory);
   const applied = await applyConfiguration(deps, await session(deps, memory), wanted);
   if (!applied.ok) memory.refusal = { generation: config.generation, error: applied.error };

@@ -101,6 +101,13 @@ export async function keepCopies(
   await putTexts(deps, directory, texts);
 }
 
+export interface WantedConfiguration {
+  readonly texts: ConfigurationTexts;
+  readonly binDir: string;
+  /** Only what the keeper itself sets differs from what was in effect: no time is spent on a check. */
+  readonly proven: boolean;
+}
+
 /**
  * Checks and writes new files under a running server, asks it what it thinks of them, and makes it read them.
  * When it refuses them the accepted files come back, nothing is reloaded, and the error names the setting or line.
@@ -108,9 +115,11 @@ export async function keepCopies(
 export async function applyConfiguration(
   deps: ConfigurationDeps,
   session: SqlSession,
-  wanted: { readonly texts: ConfigurationTexts; readonly binDir: string },
+  wanted: WantedConfiguration,
 ): Promise<Result<null, string>> {
-  const checked = await checkConfiguration(deps, wanted.texts, wanted.binDir);
+  const checked = wanted.proven
+    ? ok(null)
+    : await checkConfiguration(deps, wanted.texts, wanted.binDir);
   if (!checked.ok) {
     await restoreCopies(deps, "accepted", wanted.texts);
     return checked;

@@ -45,6 +45,7 @@ const calm: Wanted = {
   restartedGeneration: 0,
   requests: [],
   goal: undefined,
+  held: false,
   busy: false,
   restartReason: undefined,
   reloadAsked: false,
@@ -244,7 +245,8 @@ function* wishes(...requests: readonly Wanted["requests"][number][]): Generator<
   for (const goal of goals) {
     for (const run of ["running", "stopped"] as const) {
       for (const pending of [[], ...requests.map((request) => [request])]) {
-        yield { ...calm, config: { ...config, run }, requests: pending, goal };
+        const held = goal?.kind === "wait" && pending.length > 0;
+        yield { ...calm, config: { ...config, run }, requests: pending, goal, held };
       }
     }
   }

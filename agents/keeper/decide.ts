@@ -59,6 +59,8 @@ export interface Wanted {
   readonly requests: readonly PendingRequest[];
   /** What the group wants of this instance; undefined where there is no group. */
   readonly goal: RunGoal | undefined;
+  /** The group does something to PostgreSQL that takes long; it is left alone meanwhile. */
+  readonly held: boolean;
   /** A request is being worked on. */
   readonly busy: boolean;
   /** A restart that was asked for through the REST API. */
@@ -210,6 +212,11 @@ export const RULES: readonly Rule[] = [
     name: "not accepting yet",
     when: (v) => !v.accepting,
     decide: () => rest("waiting for PostgreSQL to accept connections"),
+  },
+  {
+    name: "held by the group",
+    when: (v) => v.held,
+    decide: (v) => rest(v.goal && "why" in v.goal ? v.goal.why : "long work is under way"),
   },
   {
     name: "apply configuration",

@@ -63,7 +63,7 @@ export function isBusy(deps: Pick<LoopDeps, "clock" | "startedAtMs" | "store">, 
 }
 
 /** What the store, the REST API and earlier cycles want of the keeper. */
-export function wantedOf(deps: Pick<LoopDeps, "store">, memory: Memory): Wanted {
+export function wantedOf(deps: Pick<LoopDeps, "store" | "group">, memory: Memory): Wanted {
   return {
     config: memory.config,
     fromStore: memory.fromStore,
@@ -71,6 +71,7 @@ export function wantedOf(deps: Pick<LoopDeps, "store">, memory: Memory): Wanted 
     restartedGeneration: memory.restartedGeneration,
     requests: deps.store.requests,
     goal: memory.goal,
+    held: deps.group()?.work.doing != null,
     busy: memory.lane !== undefined,
     restartReason: memory.restartReason,
     reloadAsked: memory.reloadAsked,

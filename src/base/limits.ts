@@ -447,3 +447,7 @@ export const leaveTimeoutMs = 25_000;
 /** How long a rewind waits for the first checkpoint of the primary, and how often it asks. */
 export const rewindReadyTimeoutMs = 15_000;
 export const rewindReadyPollMs = 200;
+/** How long after the end of a promise a member looks at everything in every cycle. */
+export const hotMs = 15_000;
+/** How often the newest version of a lease that was seen is written down within one epoch. */
+export const newestKeptIntervalMs = 30_000;

@@ -1,6 +1,11 @@
 import { statfs } from "node:fs/promises";
 import { AppError, messageOf } from "../../../src/base/errors.ts";
-import { checkpointTimeoutMs, memberBeatMs } from "../../../src/base/limits.ts";
+import {
+  checkpointTimeoutMs,
+  hotMs,
+  memberBeatMs,
+  newestKeptIntervalMs,
+} from "../../../src/base/limits.ts";
 import type { Decision, HaAction, RunGoal } from "../../../src/ha/action.ts";
 import { decide } from "../../../src/ha/decide.ts";
 import { unfitness } from "../../../src/ha/election.ts";
@@ -9,7 +14,7 @@ import type { LocalView } from "../../../src/ha/observed.ts";
 import { isAsynchronous } from "../../../src/ha/quorum.ts";
 import type { HaSettings } from "../../../src/ha/settings.ts";
 import { situationOf } from "../../../src/ha/situation.ts";
-import type { FailsafeQuestion, GroupView, MemberStatus } from "../../../src/ha/state.ts";
+import type { FailsafeQuestion, GroupView, HaIntent, MemberStatus } from "../../../src/ha/state.ts";
 import { formatLsn } from "../../../src/postgres/lsn.ts";
 import { slotLogBound } from "../../../src/postgres/recovery.ts";
 import type { InstanceHa } from "../../../src/spec/instance-config.ts";
@@ -28,12 +33,12 @@ import { FollowCheck } from "./follow-check.ts";
 import { FreshProbe } from "./fresh-probe.ts";
 import { HaFile, noAttempts } from "./ha-file.ts";
 import { watchDeadline } from "./last-resort.ts";
-import { LeaseWatch } from "./lease-watch.ts";
+import { LeaseWatch, type Newest } from "./lease-watch.ts";
 import { LongWork } from "./long-work.ts";
 import { memberStatusOf } from "./member-status.ts";
 import type { GroupDeps, GroupParts } from "./parts.ts";
 import { PeerSeal } from "./peer-seal.ts";
-import { type FailsafeAnswer, type PeerAnswer, Peers } from "./peers.ts";
+import { type FailsafeAnswer, type PeerAnswer, Peers, type Told } from "./peers.ts";
 import { createPerformer } from "./performer.ts";
 import { Renewer } from "./renewer.ts";
 import { partOf } from "./replication-role.ts";
@@ -67,6 +72,8 @@ export class Group implements GroupParts {
   #local: LocalView | undefined;
   #beat = 0;
   #heldEpoch = 0;
+  /** The last goal in which PostgreSQL ran: what a restart goes back to. */
+  #runGoal: RunGoal = { kind: "wait", why: "it never ran" };
   /** The machine is going down. */
   hostEnds = false;
   #leavingSinceMs: number | null = null;
@@ -74,6 +81,7 @@ export class Group implements GroupParts {
   #failed:
     | { readonly kind: string; readonly count: number; readonly retryAtMs: number }
     | undefined;
+  #keptAtMs = Number.NEGATIVE_INFINITY;
   #tending = false;
   #rolesMade = false;
   /** The present data streams: what it replaced is gone. */
@@ -103,7 +111,7 @@ export class Group implements GroupParts {
         pauseMs: () => this.#watchPauseMs(),
         alarm: this.#watchAlarm,
         onChange,
-        onNewest: (newest) => void this.#file.save({ newest }),
+        onNewest: (newest) => this.#keepNewest(newest),
       },
       file.newest,
     );
@@ -170,6 +178,7 @@ export class Group implements GroupParts {
       onWake: (told) => this.#onWake(told),
       onFailsafe: (question) => this.#onFailsafe(question),
       status: () => this.status(),
+      lease: () => this.watch.sight?.row ?? undefined,
     });
     this.slots = new Slots({ ...deps, mechanics, members, self });
     this.#perform = createPerformer({
@@ -205,6 +214,10 @@ export class Group implements GroupParts {
 
   /** Whether things are under way, so that the loop should come round at once. */
   get hot(): boolean {
+    const { sight } = this.watch;
+    const { ttl_ms } = this.#ha.settings;
+    const stale = sight && this.#deps.boot.bootMs() - sight.seenAtMs > ttl_ms + hotMs;
+    if (stale && !this.renewer.own) return false;
     const state = this.#decision?.state;
     if (state === "promoting" || state === "candidate" || state === "draining") return true;
     if (this.watch.intents.some(({ payload }) => payload.kind in HANDOVERS)) return true;
@@ -244,6 +257,18 @@ export class Group implements GroupParts {
     else this.#leavingSinceMs = null;
   }
 
+  /** Every epoch, and of one epoch a position now and then: a renewal is not worth a write to disk. */
+  #keepNewest(newest: Newest): void {
+    const { boot, log } = this.#deps;
+    const nowMs = boot.bootMs();
+    const known = this.#file.newest;
+    if (known?.epoch === newest.epoch && nowMs - this.#keptAtMs < newestKeptIntervalMs) return;
+    this.#keptAtMs = nowMs;
+    this.#file
+      .save({ newest })
+      .catch((error) => log.warn("not written down", { error: messageOf(error) }));
+  }
+
   /** Something in the store changed. */
   lookNow(): void {
     this.#watchAlarm.wake();
@@ -262,7 +287,7 @@ export class Group implements GroupParts {
    * deadline; everything else starts as a standby. Answers the epoch that the fencer has to know when it starts it.
    */
   async beforeStart(): Promise<number | undefined> {
-    const { goal } = this;
+    const goal = this.work.doing?.kind === "restart" ? this.#runGoal : this.goal;
     if (goal.kind === "standby") {
       await this.renewer.whenFree(async () => {
         if (this.arm.armed) await this.arm.disarm();
@@ -289,13 +314,12 @@ export class Group implements GroupParts {
     this.#confirmed = false;
     this.#follow.forget();
     this.probe.reset();
-    this.sensor.forgetData();
+    this.sensor.forgetOffline();
     return goal.kind === "primary" ? goal.epoch : undefined;
   }
 
   /** Looks, decides, does one thing. Answers whether something was done that the next decision should wait for. */
   async cycle(signal: AbortSignal): Promise<boolean> {
-    const { boot, log } = this.#deps;
     const memory = this.#memory;
     // Of before the look: what is asked for is judged by what was seen after it was asked.
     const { intents } = this.watch;
@@ -308,11 +332,23 @@ export class Group implements GroupParts {
       leavingSinceMs: this.#leavingSinceMs,
     });
     this.#local = local;
+    return this.#decideOn(local, intents, signal);
+  }
+
+  async #decideOn(
+    local: LocalView,
+    intents: readonly HaIntent[],
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const { boot, log } = this.#deps;
+    const memory = this.#memory;
     const decision = decide({ ...this.#view(), intents }, local, boot.bootMs());
     const before = this.#decision;
     this.#decision = decision;
+    const { goal } = decision;
+    if (goal.kind === "primary" || goal.kind === "standby") this.#runGoal = goal;
     if (before?.sentence !== decision.sentence || before.rule !== decision.rule) {
-      const { state, rule, goal, action } = decision;
+      const { state, rule, action } = decision;
       const said = { state, rule, goal: goal.kind, action: action.kind };
       log.info(decision.sentence, said);
     }
@@ -325,6 +361,10 @@ export class Group implements GroupParts {
     void this.#tend(local, signal);
     if (decision.action.kind === "none") return false;
     const acted = await this.#try(decision.action, signal);
+    // Nothing about PostgreSQL changed by it, and every moment counts: what follows needs no other look.
+    if (acted && decision.action.kind === "acquire" && this.renewer.own) {
+      return this.#decideOn({ ...local, heldEpoch: this.#heldEpoch }, intents, signal);
+    }
     return acted && !(decision.action.kind in BESIDE);
   }
 
@@ -484,8 +524,9 @@ export class Group implements GroupParts {
     this.#deps.wake();
   }
 
-  #onWake(told: MemberStatus | undefined): void {
-    if (told) this.watch.tell(told);
+  #onWake({ status, lease }: Told): void {
+    if (status) this.watch.tell(status);
+    if (lease) this.watch.hearLease(lease);
     this.#watchAlarm.wake();
     this.#deps.wake();
   }

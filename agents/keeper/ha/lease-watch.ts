@@ -119,6 +119,14 @@ export class LeaseWatch {
     if (this.#accept(row ?? null, askedAtMs, this.#deps.boot.bootMs())) this.#deps.onChange();
   }
 
+  /** A row that another member wrote or read; only one that is newer than all others says something. */
+  hearLease(row: LeaseRow): void {
+    const { epoch, seq } = this.#newest;
+    if (row.epoch < epoch || (row.epoch === epoch && row.seq <= seq)) return;
+    const nowMs = this.#deps.boot.bootMs();
+    if (this.#accept(row, nowMs, nowMs)) this.#deps.onChange();
+  }
+
   /** What a member said when it was asked directly. */
   tell(status: MemberStatus): void {
     if (this.#hear([status], this.#deps.boot.bootMs())) this.#deps.onChange();

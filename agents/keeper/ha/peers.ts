@@ -4,6 +4,7 @@ import type { Clock } from "../../../src/base/clock.ts";
 import { messageOf } from "../../../src/base/errors.ts";
 import { failsafeTimeoutMs, peerTimeoutMs } from "../../../src/base/limits.ts";
 import type { Logger } from "../../../src/base/log.ts";
+import type { LeaseRow } from "../../../src/ha/lease.ts";
 import type { HaMember } from "../../../src/ha/settings.ts";
 import type { FailsafeQuestion, MemberStatus } from "../../../src/ha/state.ts";
 import type { PeerSeal } from "./peer-seal.ts";
@@ -16,10 +17,17 @@ export interface PeersDeps {
   readonly members: () => readonly HaMember[];
   readonly nonce: () => string;
   /** Another member wants us to look at the lease now; `told` is what it says of itself. */
-  readonly onWake: (told: MemberStatus | undefined) => void;
+  readonly onWake: (told: Told) => void;
   /** Decides on a question of a holder without the store; resolves when the promise is on disk. */
   readonly onFailsafe: (question: FailsafeQuestion) => Promise<FailsafeAnswer>;
   readonly status: () => MemberStatus;
+  readonly lease: () => LeaseRow | undefined;
+}
+
+/** What a member says with a wake-up: of itself, and the lease as it wrote or read it last. */
+export interface Told {
+  readonly status: MemberStatus | undefined;
+  readonly lease: LeaseRow | undefined;
 }
 
 export interface FailsafeAnswer {
@@ -43,7 +51,8 @@ export class Peers {
 
   /** Tells the others to look at the lease; does not wait for those who do not answer. */
   async wake(signal: AbortSignal): Promise<void> {
-    const body = JSON.stringify(this.#deps.status());
+    const { status, lease } = this.#deps;
+    const body = JSON.stringify({ status: status(), lease: lease() });
     await this.#each(this.#others(), (member) =>
       this.#post(member, "/pgherd/wake", body, peerTimeoutMs, signal),
     );
@@ -97,7 +106,7 @@ export class Peers {
     const { onWake, onFailsafe, status } = this.#deps;
     switch (path) {
       case "/pgherd/wake":
-        onWake(parseStatus(body, undefined));
+        onWake(parseTold(body));
         return { status: 200, body: "looking" };
       case "/pgherd/member":
         return { status: 200, body: JSON.stringify(status()) };
@@ -161,6 +170,15 @@ export class Peers {
 
 function bracketed(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
+}
+
+function parseTold(text: string): Told {
+  const { status, lease } = parseRecord(text) ?? {};
+  const row = typeof lease === "object" && lease !== null ? JSON.stringify(lease) : undefined;
+  return {
+    status: status === undefined ? undefined : parseStatus(JSON.stringify(status), undefined),
+    lease: row === undefined ? undefined : JSON.parse(row),
+  };
 }
 
 /** A member's own words; `id`: whose they have to be. */

@@ -33,8 +33,11 @@ export function partOf(goal: RunGoal, atLeast: PrimarySettings | undefined): Gro
   }
 }
 
-/** Replies tell a primary that its standby lives; every 10 seconds, as by default, is too rare for that. */
-const FOR_MEMBERS = { wal_receiver_status_interval: "1s" };
+/**
+ * Replies tell a primary that its standby lives; every 10 seconds, as by default, is too rare for that. A standby that
+ * found nobody to receive from tries again soon: commits may wait for it.
+ */
+const FOR_MEMBERS = { wal_receiver_status_interval: "1s", wal_retrieve_retry_interval: "500ms" };
 
 /** A name that no standby has: commits wait until the setting changes. */
 const NOBODY = "pgherd_nobody";

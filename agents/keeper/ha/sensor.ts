@@ -80,6 +80,11 @@ export class Sensor {
     this.#leftoversKnown = false;
   }
 
+  /** It is about to run: of the data that stopped nothing is known any more. */
+  forgetOffline(): void {
+    this.#offlineOf = "";
+  }
+
   /** What was seen of the server is no longer true. */
   forgetServer(): void {
     this.#look = undefined;
