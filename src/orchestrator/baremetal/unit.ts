@@ -74,14 +74,18 @@ function stopUnlessRestarting(instanceId: string, command: readonly string[]): r
 }
 
 /**
- * When the machine goes down the keeper gives the lease of its instance away before its end (SIGUSR1); in a restart or
- * an upgrade it just ends, and PostgreSQL goes on.
+ * When the machine goes down, or PostgreSQL's own unit is stopped with it, the keeper gives the lease of its instance
+ * away before its end (SIGUSR1); in a restart or an upgrade it just ends, and PostgreSQL goes on.
  */
-const LEAVE_WITH_THE_HOST = [
-  'test "$(systemctl is-system-running)" = stopping || exit 0',
-  'kill -USR1 "$MAINPID" || exit 0',
-  'while kill -0 "$MAINPID" 2>/dev/null; do sleep 0.1; done',
-].join("; ");
+function leaveWithPostgres(fencer: string): readonly string[] {
+  const jobs = renderCommand(["systemctl", "list-jobs", "--no-legend", "--plain", fencer]);
+  const script = [
+    `test "$(systemctl is-system-running)" = stopping || ${jobs} | grep -q ' stop ' || exit 0`,
+    'kill -USR1 "$MAINPID" || exit 0',
+    'while kill -0 "$MAINPID" 2>/dev/null; do sleep 0.1; done',
+  ].join("; ");
+  return ["/bin/sh", "-c", script];
+}
 
 function renderKeeper(input: UnitInput): string {
   const { instanceId, launcher, inputs } = input;
@@ -97,7 +101,7 @@ function renderKeeper(input: UnitInput): string {
     "[Service]",
     "Type=simple",
     `ExecStart=${execLine([...launcher, "keeper", "--file", inputs.keeper_file])}`,
-    `ExecStop=${execLine(["/bin/sh", "-c", LEAVE_WITH_THE_HOST])}`,
+    `ExecStop=${execLine(leaveWithPostgres(fencer))}`,
     "KillMode=mixed",
     "TimeoutStopSec=30",
     "Restart=always",
