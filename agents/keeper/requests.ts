@@ -56,6 +56,12 @@ export async function serveRequest(
     case "reload":
       await deps.reload();
       return "reloaded";
+    case "checkpoint":
+      return withSession(deps, deps.target("postgres"), signal, async (session) => {
+        await session.query("SET statement_timeout = 0");
+        await session.query("CHECKPOINT", [], long(signal));
+        return "made a checkpoint";
+      });
   }
 }
 

@@ -49,6 +49,9 @@ const PRESENT: Readonly<Record<StepAction, string>> = {
   restart: "restarting",
   stop: "stopping",
   start: "starting",
+  reload: "reloading",
+  checkpoint: "making a checkpoint in",
+  reinitialize: "copying anew",
   switchover: "switching over",
   failover: "failing over",
 };
@@ -60,6 +63,9 @@ const PAST: Readonly<Record<StepAction, string>> = {
   restart: "restarted",
   stop: "stopped",
   start: "started",
+  reload: "reloaded",
+  checkpoint: "made a checkpoint in",
+  reinitialize: "copied anew",
   switchover: "switched over",
   failover: "failed over",
 };

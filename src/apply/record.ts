@@ -56,9 +56,7 @@ export function doneStatements(
   const ready = last && instanceId !== undefined && step.action !== "delete";
   return [
     endStep(db, taskId, step.id, { error: null, atMs }),
-    ...(step.action === "restart" || !leavesSomething(step)
-      ? []
-      : [remember(context, step.resource, storedAfter(step))]),
+    ...(!leavesSomething(step) ? [] : [remember(context, step.resource, storedAfter(step))]),
     ...(ready && decidesDatabase(plan)
       ? [setInstanceState(db, plan, [instanceId], { state: "available", error: null, atMs })]
       : []),
@@ -128,8 +126,10 @@ export function abortStatements(
   ];
 }
 
+/** What changes nothing of a resource leaves nothing to remember. */
 function leavesSomething(step: Step): boolean {
-  return step.action === "delete" || storedAfter(step) !== undefined;
+  const passing = ["restart", "reload", "checkpoint", "reinitialize"].includes(step.action);
+  return step.action === "delete" || (!passing && storedAfter(step) !== undefined);
 }
 
 /** An instance that could not be restarted, stopped or started is as it was. */

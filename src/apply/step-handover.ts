@@ -7,17 +7,11 @@ import type { LeaseRow } from "../ha/lease.ts";
 import type { IntentPayload } from "../ha/state.ts";
 import { primaryInputs } from "../plan/inputs.ts";
 import { judge, type Standby } from "../plan/successor.ts";
-import {
-  abandonIntent,
-  insertIntent,
-  loadIntent,
-  type StoredIntent,
-  withdrawIntent,
-} from "../store/ha-intents.ts";
 import { loadLease, loadNodes } from "../store/ha-nodes.ts";
 import { listInstances, loadReport } from "../store/instances.ts";
 import { loadTask } from "../store/tasks.ts";
 import type { StepDeps, StepHandler } from "./step-deps.ts";
+import { askKeepers, wasAsked } from "./step-intent.ts";
 import type { StepRun } from "./task-run.ts";
 import { waitUntil } from "./wait-until.ts";
 
@@ -25,18 +19,19 @@ export const primaryStep: StepHandler = {
   async ensure(run, deps) {
     const node = must(run.step.resource.nodeName, "node of a primary");
     const { candidates } = primaryInputs(run.step.resource);
-    const id = `${run.taskId}:${run.step.id}`;
-    const asked = await loadIntent(deps.store.db, id);
-    if (!asked) {
+    if (!(await wasAsked(run, deps))) {
       const lease = await loadLease(deps.store.db, run.plan.databaseId, node);
       if (isOpenFor(lease, candidates)) {
         run.log(`${lease?.holder} is the primary of ${node} already`);
         return;
       }
       await checkTime(run, deps);
-      await askFor(run, deps, { id, node });
     }
-    await follow(run, deps, id);
+    await askKeepers(run, deps, {
+      node,
+      timeoutMs: handoverTimeoutMs,
+      payload: () => chosen(run, deps, node),
+    });
     const holder = await waitForPrimary(run, deps, node, candidates);
     run.log(`${holder} is the primary of ${node}`);
   },
@@ -48,36 +43,6 @@ async function checkTime(run: StepRun, { store, clock }: StepDeps): Promise<void
   const dueMs = (await loadTask(store.db, run.taskId))?.work.notBeforeMs;
   if (dueMs === undefined || clock.nowMs() - dueMs <= handoverLateMsMax) return;
   throw new AppError("terminal", "its time has passed while nobody could make the change");
-}
-
-async function askFor(
-  run: StepRun,
-  deps: StepDeps,
-  { id, node }: { readonly id: string; readonly node: string },
-): Promise<void> {
-  const { store, clock, ids } = deps;
-  const nowMs = clock.nowMs();
-  const payload = await chosen(run, deps, node);
-  const intent = {
-    id,
-    databaseId: run.plan.databaseId,
-    nodeName: node,
-    payload,
-    expiresAtMs: nowMs + handoverTimeoutMs,
-  };
-  const outcome = await store.commit({
-    opId: ids.uuid(),
-    guards: [run.guard],
-    statements: [insertIntent(store.db, intent, nowMs)],
-  });
-  if (outcome.ok) return;
-  const other = outcome.conflict.startsWith("constraint");
-  throw new AppError(
-    "terminal",
-    other
-      ? `another change of the primary of ${node} is under way`
-      : `the plan is outdated (${outcome.conflict})`,
-  );
 }
 
 /** The best candidate of this moment. */
@@ -123,51 +88,6 @@ async function chosen(run: StepRun, deps: StepDeps, node: string): Promise<Inten
   return run.step.action === "failover"
     ? { kind: "failover", to: best.instanceId }
     : { kind: "switchover", from: holder, to: best.instanceId };
-}
-
-/** Waits for the keepers' answer; a step that ends before takes back what nobody has begun. */
-async function follow(run: StepRun, deps: StepDeps, id: string): Promise<void> {
-  const { store, clock } = deps;
-  let last: StoredIntent | undefined;
-  try {
-    await waitUntil({
-      clock,
-      signal: run.signal,
-      missing: () => `the keepers have not finished: ${last?.answer ?? last?.state ?? "unknown"}`,
-      look: async () => {
-        const intent = await loadIntent(store.display, id);
-        if (intent?.answer && intent.answer !== last?.answer) run.log(intent.answer);
-        last = intent;
-        return endOf(intent, clock.nowMs());
-      },
-    });
-  } catch (error) {
-    await store.commit({
-      opId: deps.ids.uuid(),
-      guards: [run.guard],
-      statements: [
-        run.signal.aborted
-          ? withdrawIntent(store.db, id, "withdrawn", clock.nowMs())
-          : abandonIntent(store.db, id, "its time was over", clock.nowMs()),
-      ],
-    });
-    throw error;
-  }
-}
-
-/** true when it was done; throws when it was not. */
-function endOf(intent: StoredIntent | undefined, nowMs: number): true | undefined {
-  if (!intent) throw new AppError("terminal", "the request to the keepers has vanished");
-  switch (intent.state) {
-    case "done":
-      return true;
-    case "failed":
-    case "canceled":
-      throw new AppError("terminal", intent.answer ?? `the change of primary was ${intent.state}`);
-    default:
-      if (intent.expiresAtMs === null || nowMs < intent.expiresAtMs) return undefined;
-      throw new AppError("terminal", "the keepers did not change the primary in time");
-  }
 }
 
 /**

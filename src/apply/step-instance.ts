@@ -1,11 +1,13 @@
 // Steps of an instance itself: its configuration, and its restart, stop and start on request.
+import { must } from "../base/assert.ts";
 import { AppError } from "../base/errors.ts";
-import { instanceReportStaleMs, instanceStopTimeoutMs } from "../base/limits.ts";
+import { copyStepTimeoutMs, instanceReportStaleMs, instanceStopTimeoutMs } from "../base/limits.ts";
 import { instanceConfig, instanceInputs } from "../plan/inputs.ts";
 import type { InstanceConfig, InstanceReport } from "../spec/instance-config.ts";
 import { loadInstance, loadReport, type ObservedInstance } from "../store/instances.ts";
 import { hasApplied, waitApplied, writeConfig } from "./instance-config.ts";
 import type { StepDeps, StepHandler } from "./step-deps.ts";
+import { askKeepers } from "./step-intent.ts";
 import { askAndWait } from "./step-request.ts";
 import type { StepRun } from "./task-run.ts";
 import { waitUntil } from "./wait-until.ts";
@@ -49,6 +51,19 @@ export async function restartInstance(run: StepRun, deps: StepDeps): Promise<voi
   const instance = await existing(run, deps);
   await askAndWait(run, deps, { kind: "restart", reason: "requested" });
   await waitApplied(run, deps, instance.config);
+}
+
+/** The data of a standby is copied anew; it counts as done when it streams again. */
+export async function reinitializeInstance(run: StepRun, deps: StepDeps): Promise<void> {
+  const { config } = await existing(run, deps);
+  const node = must(run.step.resource.nodeName, "node of an instance");
+  const payload = {
+    kind: "reinitialize",
+    instance_id: config.instance_id,
+    from: run.step.from ?? null,
+  } as const;
+  await askKeepers(run, deps, { node, timeoutMs: copyStepTimeoutMs, payload: async () => payload });
+  await waitApplied(run, deps, config);
 }
 
 /** The instance stops, or starts, and stays so: the configuration says it. */

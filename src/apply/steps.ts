@@ -6,9 +6,14 @@ import { certificateStep } from "./step-certificates.ts";
 import type { StepDeps, StepHandler } from "./step-deps.ts";
 import { directoryStep, keeperStep } from "./step-driver.ts";
 import { primaryStep } from "./step-handover.ts";
-import { instanceStep, restartInstance, setRunning } from "./step-instance.ts";
+import {
+  instanceStep,
+  reinitializeInstance,
+  restartInstance,
+  setRunning,
+} from "./step-instance.ts";
 import { monitorStep } from "./step-monitor.ts";
-import { databaseStep, rolesStep, scriptStep } from "./step-request.ts";
+import { askAndWait, databaseStep, rolesStep, scriptStep } from "./step-request.ts";
 import type { StepRun } from "./task-run.ts";
 
 const HANDLERS: Readonly<Record<ResourceKind, StepHandler>> = {
@@ -43,6 +48,13 @@ export function createStepRunner(deps: StepDeps): (run: StepRun) => Promise<void
       case "stop":
         checkInstance(run);
         return setRunning(run, deps, "stopped");
+      case "reload":
+      case "checkpoint":
+        checkInstance(run);
+        return askAndWait(run, deps, { kind: action });
+      case "reinitialize":
+        checkInstance(run);
+        return reinitializeInstance(run, deps);
       case "start":
         checkInstance(run);
         return setRunning(run, deps, "running");

@@ -21,6 +21,7 @@ import { openapiDocument } from "./openapi.ts";
 import { readBytes } from "./parse.ts";
 import { rootEndpoints } from "./root.ts";
 import { taskEndpoints } from "./tasks.ts";
+import { topologyEndpoints } from "./topology.ts";
 
 export interface AppDeps {
   readonly operations: Operations;
@@ -51,6 +52,7 @@ export function allEndpoints(
     ...hostEndpoints(),
     ...databaseEndpoints(),
     ...nodeEndpoints(),
+    ...topologyEndpoints(),
     ...instanceEndpoints(),
     ...taskEndpoints(deps.clock),
   ];

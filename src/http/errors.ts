@@ -15,6 +15,7 @@ export const statusOf: Readonly<Record<ErrorName, number>> = {
   operation_not_supported: 400,
   invalid_join_token: 401,
   not_found: 404,
+  precondition_failed: 412,
   no_quorum: 503,
   storage_full: 503,
   server_error: 500,

@@ -1,16 +1,30 @@
 // Routes of the instances of a database.
+
+import { closed } from "../spec/closed.ts";
 import {
   RestartInstanceRequest,
   RestartInstanceResponse,
   StartInstanceResponse,
   StopInstanceResponse,
 } from "../spec/requests.ts";
+import { Task } from "../spec/task.ts";
+import { ReinitializeRequest } from "../spec/topology.ts";
 import { type Endpoint, endpoint } from "./endpoint.ts";
 import { identifier } from "./identifiers.ts";
 import { Force, InstancePath } from "./parameters.ts";
 
+const InstanceTaskResponse = closed({ task: Task });
+
 export function instanceEndpoints(): readonly Endpoint[] {
-  return [restartInstance, stopInstance, startInstance];
+  return [
+    restartInstance,
+    stopInstance,
+    startInstance,
+    instanceVerb("reload", "Let PostgreSQL of an instance read its configuration again"),
+    instanceVerb("checkpoint", "Make a checkpoint in an instance"),
+    instanceVerb("promote", "Make a standby the primary, by a switchover"),
+    reinitializeInstance,
+  ];
 }
 
 const restartInstance = endpoint({
@@ -63,3 +77,42 @@ const startInstance = endpoint({
     return { task: await operations.startInstance(databaseId, params.instance_id, forced) };
   },
 });
+
+function instanceVerb(verb: "reload" | "checkpoint" | "promote", summary: string): Endpoint {
+  return endpoint({
+    method: "POST",
+    path: `/v1/databases/{database_id}/instances/{instance_id}/${verb}`,
+    operationId: `${verb}-instance`,
+    tag: "Database",
+    summary,
+    params: InstancePath,
+    answers: { 200: InstanceTaskResponse },
+    errors: [400, 404, 409],
+    handle: async ({ operations, params }) => ({
+      task: await operations.nodes[verb](placeOf(params)),
+    }),
+  });
+}
+
+const reinitializeInstance = endpoint({
+  method: "POST",
+  path: "/v1/databases/{database_id}/instances/{instance_id}/reinitialize",
+  operationId: "reinitialize-instance",
+  tag: "Database",
+  summary: "Copy the data of a standby anew",
+  description: "What it had is kept aside until the copy streams. Refused for the primary.",
+  params: InstancePath,
+  body: ReinitializeRequest,
+  answers: { 200: InstanceTaskResponse },
+  errors: [400, 404, 409],
+  handle: async ({ operations, params, body }) => ({
+    task: await operations.nodes.reinitialize(placeOf(params), body),
+  }),
+});
+
+function placeOf(params: { readonly database_id: string; readonly instance_id: string }) {
+  return {
+    databaseId: identifier("database_id", params.database_id),
+    instanceId: params.instance_id,
+  };
+}

@@ -24,6 +24,7 @@ const REASONS: Readonly<Record<number, string>> = {
   401: "The token is not valid.",
   404: "There is no such thing.",
   409: "The state of things does not allow it now.",
+  412: "It is not at the revision that the request names any more.",
   500: "An internal error.",
   503: "The store has no quorum, or the server is not ready: try again.",
 };

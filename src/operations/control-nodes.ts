@@ -1,11 +1,26 @@
 // The operations on nodes of a real control plane, put together.
+import { planTopology, putTopology } from "./change-topology.ts";
 import type { OperationsDeps } from "./deps.ts";
 import { failoverNode, switchoverNode } from "./handover.ts";
+import { askInstance, promoteInstance, reinitializeInstance } from "./instance-verbs.ts";
+import { nodeHistory } from "./node-history.ts";
 import type { NodeOperations } from "./node-operations.ts";
+import { pauseNode, resumeNode } from "./pause-node.ts";
+import { getTopology } from "./topology.ts";
 
 export function createNodeOperations(deps: OperationsDeps): NodeOperations {
   return {
     switchover: (place, request) => switchoverNode(deps, place, request),
     failover: (place, request) => failoverNode(deps, place, request),
+    pause: (place, request) => pauseNode(deps, place, request),
+    resume: (place) => resumeNode(deps, place),
+    history: (place) => nodeHistory(deps, place),
+    topology: (databaseId) => getTopology(deps, databaseId),
+    putTopology: (change) => putTopology(deps, change),
+    planTopology: (change) => planTopology(deps, change),
+    reload: (place) => askInstance(deps, place, "reload"),
+    checkpoint: (place) => askInstance(deps, place, "checkpoint"),
+    promote: (place) => promoteInstance(deps, place),
+    reinitialize: (place, request) => reinitializeInstance(deps, place, request),
   };
 }

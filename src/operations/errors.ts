@@ -11,6 +11,7 @@ export type ErrorName =
   | "operation_not_supported"
   | "invalid_join_token"
   | "not_found"
+  | "precondition_failed"
   | "no_quorum"
   | "storage_full"
   | "server_error";

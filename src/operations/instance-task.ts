@@ -5,7 +5,7 @@ import type { InstancePlanInput } from "../plan/instance-plans.ts";
 import { nothingObserved } from "../plan/observed.ts";
 import type { Plan, PlanKind } from "../plan/resource.ts";
 import type { InstanceState } from "../spec/instance.ts";
-import type { Task } from "../spec/task.ts";
+import type { Task, TaskType } from "../spec/task.ts";
 import type { DatabaseRecord } from "../store/databases.ts";
 import { loadInstance, type ObservedInstance } from "../store/instances.ts";
 import { listResources } from "../store/resources.ts";
@@ -45,7 +45,7 @@ export function checkState(
 export interface InstanceWork {
   readonly record: DatabaseRecord;
   readonly instance: ObservedInstance;
-  readonly kind: Extract<PlanKind, "restart_instance" | "stop_instance" | "start_instance">;
+  readonly kind: Extract<TaskType & PlanKind, `${string}_instance`>;
   readonly makePlan: (input: InstancePlanInput) => Result<Plan, "not_found">;
   readonly notBeforeMs?: number;
   /** Beside the task itself. */

@@ -91,8 +91,8 @@ export function namedCandidate(
   all: ReadonlyMap<string, NodeView>,
   candidate: string,
   nowMs: number,
+  path = "candidate_instance_id",
 ): ObservedInstance {
-  const path = "candidate_instance_id";
   const found = node.instances.find(({ id }) => id === candidate);
   if (!found) {
     const elsewhere = [...all.values()].some(({ instances }) =>

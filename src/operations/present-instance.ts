@@ -25,6 +25,7 @@ const IN_BETWEEN: readonly string[] = [
 
 export function presentInstance(instance: ShownInstance, nowMs: number): Instance {
   const { report } = instance;
+  const paused = (instance.pausedUntilMs ?? 0) > nowMs;
   const state = instanceState(instance.state, report, nowMs);
   const error = instance.error ?? (state === "degraded" ? report?.error : undefined);
   return {
@@ -38,7 +39,7 @@ export function presentInstance(instance: ShownInstance, nowMs: number): Instanc
     ...(instance.port === null
       ? {}
       : { connection_info: { addresses: [...instance.addresses], port: instance.port } }),
-    ...(report ? { postgres: postgresStatus(report) } : {}),
+    ...(report ? { postgres: postgresStatus(report, paused) } : {}),
     ...(error === undefined || error === null ? {} : { error }),
   };
 }
@@ -58,12 +59,15 @@ export function instanceState(
   return seen.endsWith("failed") || seen === "crashed" ? "degraded" : "unknown";
 }
 
-function postgresStatus(report: InstanceReport): NonNullable<Instance["postgres"]> {
+function postgresStatus(
+  report: InstanceReport,
+  paused: boolean,
+): NonNullable<Instance["postgres"]> {
   return {
     ...(report.postgres_version === undefined ? {} : { version: report.postgres_version }),
     patroni_state: report.postgres_state,
     role: report.role,
     pending_restart: report.pending_restart,
-    patroni_paused: false,
+    patroni_paused: paused,
   };
 }

@@ -31,6 +31,8 @@ export interface UpdateRequest {
   readonly forceUpdate: boolean;
   /** Hosts that are gone: what is there is given up, not removed. */
   readonly removeHosts?: readonly string[];
+  /** Generation of the spec that the new one was made from; absent = whichever is there. */
+  readonly ifGeneration?: number;
 }
 
 /** Accepts a change. One that changes nothing still makes a task, which completes at once. */
@@ -55,7 +57,7 @@ export async function planUpdate(deps: OperationsDeps, update: UpdateRequest): P
 async function prepare(
   deps: OperationsDeps,
   runtime: ClusterRuntime,
-  { databaseId, request, forceUpdate, removeHosts = [] }: UpdateRequest,
+  { databaseId, request, forceUpdate, removeHosts = [], ifGeneration }: UpdateRequest,
 ): Promise<{ readonly before: Before; readonly prepared: PreparedChange }> {
   const { store, sealer } = runtime;
   const all = await listPlaces(store.db);
@@ -65,6 +67,10 @@ async function prepare(
   const spec = record ? retainSecrets(record.spec, request.spec) : request.spec;
   refuse([...validateIds(tenant), ...specProblems(deps, databaseId, spec, hosts)]);
   if (!record) throw missing(databaseId);
+  if (ifGeneration !== undefined && ifGeneration !== record.generation) {
+    const message = `database ${databaseId} was changed meanwhile: look at it again`;
+    throw new OperationError("precondition_failed", message);
+  }
   const tenantId = record.tenantId ?? undefined;
   refuse(validateUpdate(record.spec, spec, tenantId, request.tenant_id));
   const before = withoutHosts(await lookAt(deps, runtime, record, hosts), removeHosts);

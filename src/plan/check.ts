@@ -22,6 +22,9 @@ const ACTIONS: Readonly<Record<PlanKind, ReadonlySet<StepAction>>> = {
   restart_instance: new Set(["restart"]),
   stop_instance: new Set(["stop"]),
   start_instance: new Set(["start"]),
+  reload_instance: new Set(["reload"]),
+  checkpoint_instance: new Set(["checkpoint"]),
+  reinitialize_instance: new Set(["reinitialize"]),
   switchover: new Set(["switchover"]),
   failover: new Set(["failover"]),
 };

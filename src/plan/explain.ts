@@ -16,6 +16,9 @@ const TITLE: Readonly<Record<PlanKind, string>> = {
   restart_instance: "Restart an instance of",
   stop_instance: "Stop an instance of",
   start_instance: "Start an instance of",
+  reload_instance: "Reload the configuration of an instance of",
+  checkpoint_instance: "Make a checkpoint in an instance of",
+  reinitialize_instance: "Copy the data of an instance anew, of",
   switchover: "Change a primary of",
   failover: "Replace a primary of",
 };

@@ -30,6 +30,26 @@ export function planStart(input: InstancePlanInput): Result<Plan, "not_found"> {
   return planned(input, "start_instance", "start", "running");
 }
 
+/** PostgreSQL of the instance reads its configuration again. */
+export function planReload(input: InstancePlanInput): Result<Plan, "not_found"> {
+  return planned(input, "reload_instance", "reload");
+}
+
+export function planCheckpoint(input: InstancePlanInput): Result<Plan, "not_found"> {
+  return planned(input, "checkpoint_instance", "checkpoint");
+}
+
+/** A standby's data is replaced by a new copy; `from` is the instance to copy from, when it matters. */
+export function planReinitialize(
+  input: InstancePlanInput,
+  from: string | undefined,
+): Result<Plan, "not_found"> {
+  const plan = planned(input, "reinitialize_instance", "reinitialize");
+  if (!plan.ok || from === undefined) return plan;
+  const changes = [{ path: "/data", after: `a copy of ${from}` }];
+  return ok({ ...plan.value, steps: plan.value.steps.map((step) => ({ ...step, changes, from })) });
+}
+
 function planned(
   input: InstancePlanInput,
   kind: PlanKind,

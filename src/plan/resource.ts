@@ -45,6 +45,9 @@ export type StepAction =
   | "restart"
   | "stop"
   | "start"
+  | "reload"
+  | "checkpoint"
+  | "reinitialize"
   | "switchover"
   | "failover";
 
@@ -78,6 +81,8 @@ export interface Step {
   readonly generation?: number;
   /** Step ids that must have finished before. */
   readonly after: readonly string[];
+  /** Instance to copy data from, where that was asked for. */
+  readonly from?: string;
   /** PostgreSQL of this instance restarts in this step. */
   readonly restarts: boolean;
   readonly timeoutMs: number;
@@ -90,6 +95,9 @@ export type PlanKind =
   | "restart_instance"
   | "stop_instance"
   | "start_instance"
+  | "reload_instance"
+  | "checkpoint_instance"
+  | "reinitialize_instance"
   | "switchover"
   | "failover";
 

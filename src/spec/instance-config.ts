@@ -148,7 +148,8 @@ export type KeeperRequest =
       readonly statements: readonly string[];
     }
   | { readonly kind: "restart"; readonly reason: string }
-  | { readonly kind: "reload" };
+  | { readonly kind: "reload" }
+  | { readonly kind: "checkpoint" };
 
 /** What came of it. `detail` is shown in the task log. */
 export interface KeeperAnswer {

@@ -3,7 +3,7 @@ import { and, asc, count, eq, getTableColumns, inArray, lt, type SQL, sql } from
 import type { InstanceState } from "../spec/instance.ts";
 import type { InstanceConfig, InstanceReport } from "../spec/instance-config.ts";
 import type { StoreDb } from "./db.ts";
-import { changes, databases, instanceReports, instances } from "./schema.ts";
+import { changes, databases, haIntents, instanceReports, instances } from "./schema.ts";
 import type { Query } from "./statement.ts";
 import type { Guard } from "./store.ts";
 
@@ -31,6 +31,8 @@ export interface ShownInstance extends Omit<InstanceRecord, "config" | "generati
   /** TCP port of PostgreSQL; null = none, or not known yet. */
   readonly port: number | null;
   readonly addresses: readonly string[];
+  /** Until then nothing of its node happens by itself; null = it is not paused. */
+  readonly pausedUntilMs: number | null;
   readonly report?: InstanceReport;
 }
 
@@ -51,10 +53,24 @@ export async function listShownInstances(
   databaseId?: string,
 ): Promise<readonly ShownInstance[]> {
   const { config: _config, generation: _generation, ...shown } = getTableColumns(instances);
+  const pauses = db
+    .select({
+      databaseId: haIntents.databaseId,
+      nodeName: haIntents.nodeName,
+      untilMs: sql<number>`max(${haIntents.expiresAtMs})`.as("until_ms"),
+    })
+    .from(haIntents)
+    .where(and(eq(haIntents.kind, "pause"), inArray(haIntents.state, ["pending", "running"])))
+    .groupBy(haIntents.databaseId, haIntents.nodeName)
+    .as("pauses");
   const rows = await db
-    .select({ ...shown, report: instanceReports.report })
+    .select({ ...shown, report: instanceReports.report, pausedUntilMs: pauses.untilMs })
     .from(instances)
     .leftJoin(instanceReports, eq(instanceReports.instanceId, instances.id))
+    .leftJoin(
+      pauses,
+      and(eq(pauses.databaseId, instances.databaseId), eq(pauses.nodeName, instances.nodeName)),
+    )
     .where(databaseId === undefined ? undefined : eq(instances.databaseId, databaseId))
     .orderBy(asc(instances.databaseId), asc(instances.nodeName), asc(instances.id));
   return rows.map(({ addresses, report, ...row }) => ({

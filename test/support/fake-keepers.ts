@@ -118,8 +118,12 @@ export class FakeKeepers {
         ),
       );
     for (const { id, kind, payload } of intents) {
+      const { to, instance_id: subject } = JSON.parse(payload) as {
+        to?: string;
+        instance_id?: string;
+      };
+      if (kind === "reinitialize" && subject === instance_id) await this.#finish(id, "copied");
       if (kind !== "switchover" && kind !== "failover") continue;
-      const { to } = JSON.parse(payload) as { to: string };
       if (to !== instance_id) continue;
       await this.#commit(
         this.#store.db
@@ -128,14 +132,18 @@ export class FakeKeepers {
           .where(and(eq(haLeases.databaseId, database_id), eq(haLeases.nodeName, node_name)))
           .toSQL(),
       );
-      await this.#commit(
-        this.#store.db
-          .update(haIntents)
-          .set({ state: "done", answer: `${to} is primary`, finishedAtMs: this.#clock.nowMs() })
-          .where(eq(haIntents.id, id))
-          .toSQL(),
-      );
+      await this.#finish(id, `${to} is primary`);
     }
+  }
+
+  async #finish(intent: string, answer: string): Promise<void> {
+    await this.#commit(
+      this.#store.db
+        .update(haIntents)
+        .set({ state: "done", answer, finishedAtMs: this.#clock.nowMs() })
+        .where(eq(haIntents.id, intent))
+        .toSQL(),
+    );
   }
 
   async #makeLease(databaseId: string, nodeName: string, ha: InstanceHa): Promise<void> {

@@ -1,0 +1,220 @@
+// What users see of nodes and their members, and what they change of them without naming a spec.
+import { describe, expect, test } from "bun:test";
+import { shopSpec } from "../../test/support/planning.ts";
+import { TaskWorld } from "../../test/support/task-world.ts";
+import type { DatabaseSpec } from "../spec/database-spec.ts";
+import { instanceId } from "../spec/ids.ts";
+import { haEpochs } from "../store/schema.ts";
+
+const ids = ["host-1", "host-2", "host-3"].map((host): string => instanceId("shop", "n1", host));
+const [a = "", b = "", c = ""] = ids;
+const n1 = { databaseId: "shop", nodeName: "n1" };
+const groupSpec: DatabaseSpec = {
+  ...shopSpec,
+  ha: { tags: { "host-3": { nofailover: true } } },
+  nodes: [{ name: "n1", host_ids: ["host-1", "host-2", "host-3"] }],
+};
+
+async function withGroup(): Promise<TaskWorld> {
+  const world = await TaskWorld.create(["host-2", "host-3"]);
+  const worker = world.startWorker();
+  const { task } = await world.operations.createDatabase({ id: "shop", spec: groupSpec });
+  expect(await world.ended(task)).toMatchObject({ status: "completed" });
+  await worker.stop();
+  return world;
+}
+
+describe("topology", () => {
+  test("shows roles, lag and tags of all instances, and what speaks against a standby", async () => {
+    const world = await withGroup();
+    const topology = await world.operations.nodes.topology("shop");
+    expect(topology).toMatchObject({ database_id: "shop", revision: 1 });
+    const [node] = topology.nodes;
+    expect(node).toMatchObject({
+      name: "n1",
+      state: "available",
+      primary_instance_id: a,
+      epoch: 1,
+      lease: { holder: a, phase: "open" },
+      synchronous: { mode: "off", standbys: [], degraded: false },
+      maximum_lag_on_failover: 1_048_576,
+    });
+    const shown = new Map(node?.instances.map((instance) => [instance.instance_id, instance]));
+    expect(shown.get(a)).toMatchObject({ role: "primary", host_id: "host-1" });
+    expect(shown.get(b)).toMatchObject({ role: "replica", lag_bytes: 0, sync_state: "async" });
+    expect(shown.get(b)?.unfit).toBeUndefined();
+    expect(shown.get(c)).toMatchObject({ unfit: "it has the tag nofailover" });
+  });
+
+  test("changes become changes of the spec, with a plan; the rest of it stays", async () => {
+    const world = await withGroup();
+    const { nodes } = world.operations;
+    const change = {
+      nodes: [
+        {
+          name: "n1",
+          synchronous: { mode: "on" as const, count: 2 },
+          instances: [{ instance_id: c, upstream: { instance_id: b } }],
+        },
+      ],
+    };
+    const plan = await nodes.planTopology({ databaseId: "shop", change, ifRevision: 1 });
+    expect(plan.steps.every(({ resource }) => resource.startsWith("database.instance"))).toBe(true);
+    expect(plan.restarts).toEqual([]);
+    const { database, task } = await nodes.putTopology({
+      databaseId: "shop",
+      change,
+      ifRevision: 1,
+    });
+    expect(database.spec?.nodes[0]?.ha).toEqual({
+      synchronous_mode: "on",
+      synchronous_node_count: 2,
+      tags: { "host-3": { nofailover: true, replicatefrom: "host-2" } },
+    });
+    const worker = world.startWorker();
+    expect(await world.ended(task)).toMatchObject({ status: "completed" });
+    await worker.stop();
+    const after = await nodes.topology("shop");
+    expect(after.revision).toBe(2);
+    expect(after.nodes[0]?.synchronous).toMatchObject({ mode: "on", count: 2, degraded: true });
+    const member = after.nodes[0]?.instances.find(({ instance_id }) => instance_id === c);
+    expect(member?.tags).toEqual({ nofailover: true, replicatefrom: "host-2" });
+    await expect(
+      nodes.putTopology({ databaseId: "shop", change, ifRevision: 1 }),
+    ).rejects.toMatchObject({ error: "precondition_failed" });
+  });
+
+  test("all problems of a change are told at once, and nothing is changed", async () => {
+    const world = await withGroup();
+    const change = {
+      nodes: [
+        { name: "n7" },
+        {
+          name: "n1",
+          instances: [
+            { instance_id: "nobody" },
+            { instance_id: b, upstream: { instance_id: b } },
+            { instance_id: c, upstream: { instance_id: "nobody" } },
+          ],
+        },
+      ],
+    };
+    await expect(
+      world.operations.nodes.putTopology({ databaseId: "shop", change, ifRevision: undefined }),
+    ).rejects.toMatchObject({
+      error: "invalid_input",
+      problems: [
+        { path: "nodes[0].name" },
+        { path: "nodes[1].instances[0].instance_id" },
+        { path: "nodes[1].instances[1].upstream.instance_id" },
+        { path: "nodes[1].instances[2].upstream.instance_id" },
+      ],
+    });
+    expect((await world.operations.nodes.topology("shop")).revision).toBe(1);
+  });
+});
+
+test("a pause has an end, is replaced by the next one, and ends when told", async () => {
+  const world = await withGroup();
+  const { nodes } = world.operations;
+  await nodes.pause(n1, {});
+  const until = new Date(world.clock.nowMs() + 60_000).toISOString().slice(0, 19);
+  const paused = await nodes.pause(n1, { ttl_s: 60, reason: "new disks" });
+  expect(paused.paused_until?.slice(0, 19)).toBe(until);
+  const shown = async () => (await nodes.topology("shop")).nodes[0];
+  expect(await shown()).toMatchObject({ pause_reason: "new disks" });
+  const during = await world.operations.getDatabase("shop");
+  expect(during.instances?.map(({ postgres }) => postgres?.patroni_paused)).toEqual([
+    true,
+    true,
+    true,
+  ]);
+  await world.clock.advance(61_000);
+  expect((await shown())?.paused_until).toBeUndefined();
+  await nodes.pause(n1, { ttl_s: 600 });
+  await nodes.resume(n1);
+  expect((await shown())?.paused_until).toBeUndefined();
+  await expect(nodes.pause({ ...n1, nodeName: "n2" }, {})).rejects.toMatchObject({
+    error: "invalid_input",
+  });
+});
+
+test("history names primaries newest first, with the hosts that are still there", async () => {
+  const world = await withGroup();
+  const row = { databaseId: "shop", nodeName: "n1", incarnation: "i" };
+  const epochs = [
+    { ...row, epoch: 1, instanceId: "shop-n1-gone", timeline: 1, reason: "created", atMs: 1_000 },
+    {
+      ...row,
+      epoch: 2,
+      instanceId: a,
+      timeline: 2,
+      reason: "failover",
+      fromTimeline: 1,
+      switchLsn: "0/5",
+      lost: "at most 10 bytes",
+      atMs: 61_000,
+    },
+  ];
+  await world.store.commit({
+    opId: "epochs",
+    guards: [],
+    statements: epochs.map((epoch) => world.store.db.insert(haEpochs).values(epoch).toSQL()),
+  });
+  const { entries } = await world.operations.nodes.history(n1);
+  expect(entries).toEqual([
+    {
+      epoch: 2,
+      instance_id: a,
+      host_id: "host-1",
+      timeline: 2,
+      from_timeline: 1,
+      switch_lsn: "0/5",
+      reason: "failover",
+      lost: "at most 10 bytes",
+      since: "1970-01-01T00:01:01Z",
+    },
+    {
+      epoch: 1,
+      instance_id: "shop-n1-gone",
+      timeline: 1,
+      reason: "created",
+      since: "1970-01-01T00:00:01Z",
+      until: "1970-01-01T00:01:01Z",
+    },
+  ]);
+});
+
+describe("instances", () => {
+  test("reload and checkpoint ask the instance itself, standby or not", async () => {
+    const world = await withGroup();
+    const worker = world.startWorker();
+    world.keepers.answered.length = 0;
+    const place = { databaseId: "shop", instanceId: b };
+    const reload = await world.operations.nodes.reload(place);
+    expect(await world.ended(reload)).toMatchObject({ status: "completed" });
+    const checkpoint = await world.operations.nodes.checkpoint(place);
+    expect(await world.ended(checkpoint)).toMatchObject({ status: "completed" });
+    expect(world.keepers.answered).toEqual([`${b} reload`, `${b} checkpoint`]);
+    await worker.stop();
+  });
+
+  test("promote is a switchover; only standbys are copied anew", async () => {
+    const world = await withGroup();
+    const worker = world.startWorker();
+    const { nodes } = world.operations;
+    const promoted = await nodes.promote({ databaseId: "shop", instanceId: b });
+    expect(promoted).toMatchObject({ type: "switchover", instance_id: b });
+    expect(await world.ended(promoted)).toMatchObject({ status: "completed" });
+    const again = await nodes.reinitialize({ databaseId: "shop", instanceId: a }, { from: c });
+    expect(again).toMatchObject({ type: "reinitialize_instance", instance_id: a });
+    expect(await world.ended(again)).toMatchObject({ status: "completed" });
+    await expect(
+      nodes.reinitialize({ databaseId: "shop", instanceId: b }, {}),
+    ).rejects.toMatchObject({ problems: [{ path: "instance_id", code: "conflict" }] });
+    await expect(
+      nodes.reinitialize({ databaseId: "shop", instanceId: a }, { from: a }),
+    ).rejects.toMatchObject({ problems: [{ path: "from" }] });
+    await worker.stop();
+  });
+});
