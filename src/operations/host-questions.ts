@@ -4,6 +4,7 @@ import { parseVersion } from "../postgres/version.ts";
 import type { HostRecord } from "../spec/host.ts";
 import { instanceId } from "../spec/ids.ts";
 import type { ResolvedNode } from "../spec/normalise.ts";
+import type { PortPurpose } from "../store/ports.ts";
 import { wantedPorts } from "./allocate-ports.ts";
 import type { Before } from "./before.ts";
 import type { ClusterRuntime } from "./deps.ts";
@@ -30,7 +31,7 @@ export function questionsFor(input: Questioned): readonly HostQuestions[] {
       ({ port }) => port !== 0 && !own.has(`${host.id}:${port}`),
     );
     const random = here.some(
-      ({ port, instanceId }) => port === 0 && !hasPort(input.before, instanceId),
+      ({ port, instanceId, purpose }) => port === 0 && !hasPort(input.before, instanceId, purpose),
     );
     const fresh = newInstances(input, host, known);
     if (ports.length === 0 && fresh.length === 0 && !random) return [];
@@ -57,9 +58,15 @@ function ownPorts(before: Before | undefined): ReadonlySet<string> {
   );
 }
 
-function hasPort(before: Before | undefined, id: string): boolean {
+function hasPort(before: Before | undefined, id: string, purpose: PortPurpose): boolean {
   const config = before?.instances.find((instance) => instance.id === id)?.config;
-  return config !== undefined && config.port !== null;
+  const port = purpose === "rest" ? config?.rest_port : config?.port;
+  return port !== undefined && port !== null;
+}
+
+/** Copies and rejoins need more programs than a primary that is alone. */
+function programsOf(node: ResolvedNode): readonly string[] {
+  return node.hostIds.length > 1 ? ["initdb", "pg_basebackup", "pg_rewind"] : ["initdb"];
 }
 
 function newInstances(
@@ -85,7 +92,13 @@ function newInstances(
     return [
       {
         programs:
-          binDir === undefined ? [] : [{ path, nodeName: node.name, file: `${binDir}/initdb` }],
+          binDir === undefined
+            ? []
+            : programsOf(node).map((program) => ({
+                path,
+                nodeName: node.name,
+                file: `${binDir}/${program}`,
+              })),
         directories: [{ path, nodeName: node.name, file: layout.data_dir }],
       },
     ];

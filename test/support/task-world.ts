@@ -133,7 +133,8 @@ export class TaskWorld {
         .concat("  sl  local_address\n"),
     }));
     for (const major of [15, 17])
-      void made.put(`/usr/lib/postgresql/${major}/bin/initdb`, "", { mode: 0o755 });
+      for (const program of ["initdb", "pg_basebackup", "pg_rewind"])
+        void made.put(`/usr/lib/postgresql/${major}/bin/${program}`, "", { mode: 0o755 });
     this.hosts.set(id, made);
     return made;
   }
