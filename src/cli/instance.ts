@@ -2,8 +2,9 @@
 import type { Command } from "commander";
 import { isObject } from "./client.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
+import { addHostVerbs } from "./instance-hosts.ts";
 import { type Column, printObject, printRows } from "./output.ts";
-import { finishTask, openSession, type Session } from "./session.ts";
+import { confirm, finishTask, openSession, type Session } from "./session.ts";
 import type { Terminal } from "./terminal.ts";
 
 const columns: readonly Column[] = [
@@ -57,6 +58,8 @@ export function addInstanceCommands(program: Command, terminal: Terminal): void 
       const session = await openSession(terminal, command);
       printObject(terminal, session.format, await find(session, id));
     });
+  addHostVerbs(instance, terminal);
+  addAskedVerbs(instance, terminal);
   for (const verb of verbs) {
     const added = instance.command(verb.name).argument("<id>").description(verb.description);
     if (verb.force) added.option("--force", "also when the database is not in a modifiable state");
@@ -64,8 +67,7 @@ export function addInstanceCommands(program: Command, terminal: Terminal): void 
     added.action(
       async (id: string, options: { force?: boolean; at?: string }, command: Command) => {
         const session = await openSession(terminal, command);
-        const { database } = await find(session, id);
-        const path = `/v1/databases/${encodeURIComponent(String(database))}/instances/${encodeURIComponent(id)}/${verb.path}`;
+        const path = `${await pathOf(session, id)}/${verb.path}`;
         const answer = await session.client.request("POST", path, {
           query: { force: options.force ? "true" : undefined },
           ...(verb.force ? {} : { body: options.at ? { scheduled_at: options.at } : {} }),
@@ -74,6 +76,45 @@ export function addInstanceCommands(program: Command, terminal: Terminal): void 
       },
     );
   }
+}
+
+/** What PostgreSQL of an instance is asked to do. */
+const asked = [
+  { name: "promote", description: "make a standby the primary, by a switchover" },
+  { name: "reload", description: "let PostgreSQL read its configuration again" },
+  { name: "checkpoint", description: "make a checkpoint" },
+] as const;
+
+function addAskedVerbs(instance: Command, terminal: Terminal): void {
+  for (const { name, description } of asked) {
+    instance
+      .command(name)
+      .argument("<id>")
+      .description(description)
+      .action(async (id: string, _options, command: Command) => {
+        const session = await openSession(terminal, command);
+        const path = await pathOf(session, id);
+        await finishTask(session, await session.client.request("POST", `${path}/${name}`));
+      });
+  }
+  instance
+    .command("reinit")
+    .argument("<id>")
+    .description("copy the data of a standby anew")
+    .option("--from <instance>", "instance to copy; the keepers choose when absent")
+    .action(async (id: string, options: { from?: string }, command: Command) => {
+      const session = await openSession(terminal, command);
+      const path = await pathOf(session, id);
+      await confirm(session, `This replaces the data of ${id}`, id);
+      const body = options.from ? { from: options.from } : {};
+      const answer = await session.client.request("POST", `${path}/reinitialize`, { body });
+      await finishTask(session, answer);
+    });
+}
+
+async function pathOf(session: Session, id: string): Promise<string> {
+  const { database } = await find(session, id);
+  return `/v1/databases/${encodeURIComponent(String(database))}/instances/${encodeURIComponent(id)}`;
 }
 
 async function allInstances(session: Session): Promise<Record<string, unknown>[]> {

@@ -249,7 +249,7 @@ test("contexts name servers", async () => {
 
 test("completion offers verbs and options", async () => {
   expect((await pgherd("", ["__complete", "db", "cr"])).out).toBe("create\n");
-  expect((await pgherd("", ["__complete", "t"])).out).toBe("task\n");
+  expect((await pgherd("", ["__complete", "ta"])).out).toBe("task\n");
   const server = serve(() => Response.json(databases));
   expect((await pgherd(server, ["__complete", "db", "get", "sh"])).out).toBe("shop\n");
   expect((await pgherd(server, ["__complete", "instance", "stop", ""])).out).toBe("shop-n1-abc\n");

@@ -7,9 +7,12 @@ import { addContextCommands } from "./context-command.ts";
 import { addDatabaseCommands } from "./database.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
 import { addInstanceCommands } from "./instance.ts";
+import { addNodeCommands } from "./node.ts";
 import { addGlobalOptions } from "./session.ts";
 import { addTaskCommands } from "./task.ts";
 import type { Terminal } from "./terminal.ts";
+import { addTopCommand } from "./top.ts";
+import { addTopologyCommands } from "./topology.ts";
 
 /** Runs one command and gives its exit status. Data goes to `out`, everything else to `err`. */
 export async function runCli(argv: readonly string[], terminal: Terminal): Promise<number> {
@@ -38,8 +41,11 @@ export function buildProgram(terminal: Terminal): Command {
   addClusterCommands(program, terminal);
   addHostCommands(program, terminal);
   addDatabaseCommands(program, terminal);
+  addNodeCommands(program, terminal);
   addInstanceCommands(program, terminal);
+  addTopologyCommands(program, terminal);
   addTaskCommands(program, terminal);
+  addTopCommand(program, terminal);
   addContextCommands(program, terminal);
   addCompletionCommands(program, terminal);
   // The composition root runs these two before it comes here; they stand here for help and completion.
