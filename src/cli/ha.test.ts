@@ -50,6 +50,9 @@ const entries = [{ epoch: 1, instance_id: "shop-n1-a", timeline: 1, reason: "cre
 function answerTo(method: string, path: string): unknown {
   if (path.endsWith("/topology") && method === "GET") return topology;
   if (path.endsWith("/history")) return { entries };
+  if (path.endsWith("/explain")) {
+    return { cases: [{ lost: ["shop-n1-a"], writes_stop_ms: 8_017, sentence: "b takes over" }] };
+  }
   if (path.endsWith("/pause") || path.endsWith("/resume")) return { node_name: "n1" };
   if (path === "/v1/databases") {
     return { databases: [{ id: "shop", instances: [{ id: "shop-n1-b", node_name: "n1" }] }] };
@@ -129,6 +132,14 @@ describe("node", () => {
     expect((await pgherd("node", "list", "shop")).out).toContain("shop-n1-a  3");
     expect((await pgherd("node", "history", "shop", "n1")).out).toContain("created");
   });
+});
+
+test("explain names what dies, and prints what would come of it", async () => {
+  const { out, last } = await pgherd(
+    ...["node", "explain", "shop", "n1", "--instance", "a", "b", "--host", "h1"],
+  );
+  expect(last?.line).toEndWith("/n1/explain?instance_id=a&instance_id=b&host_id=h1");
+  expect(out).toContain("8.017 s");
 });
 
 describe("topology and replication", () => {

@@ -32,6 +32,7 @@ const historyColumns: readonly Column[] = [
 export function addNodeCommands(program: Command, terminal: Terminal): void {
   const node = program.command("node").alias("nodes").description("nodes of databases");
   addLooks(node, terminal);
+  addExplain(node, terminal);
   addHandovers(node, terminal);
   addPauses(node, terminal);
 }
@@ -59,6 +60,41 @@ function addLooks(node: Command, terminal: Terminal): void {
       const body = await session.client.get(`${nodePath(database, name)}/history`);
       const rows = isObject(body) && Array.isArray(body.entries) ? body.entries : [];
       printRows(terminal, session.format, body, rows, historyColumns);
+    });
+}
+
+interface Losses {
+  readonly instance?: readonly string[];
+  readonly host?: readonly string[];
+}
+
+const lossColumns: readonly Column[] = [
+  { title: "LOST", cell: (row) => (Array.isArray(row.lost) ? row.lost.join(", ") : "") },
+  { title: "PRIMARY THEN", cell: (row) => row.primary_instance_id },
+  { title: "WRITES STOP", cell: (row) => `${Number(row.writes_stop_ms) / 1_000} s` },
+  { title: "LOSES", cell: (row) => row.loses },
+  { title: "WHY", cell: (row) => row.sentence },
+];
+
+function addExplain(node: Command, terminal: Terminal): void {
+  node
+    .command("explain")
+    .argument("<database>")
+    .argument("<node>")
+    .description(
+      "what would happen now if an instance or a host died; each by itself when none is named",
+    )
+    .option("--instance <id...>", "instances that die")
+    .option("--host <id...>", "hosts that die")
+    .action(async (database: string, name: string, options: Losses, command: Command) => {
+      const session = await openSession(terminal, command);
+      const parameters = new URLSearchParams();
+      for (const id of options.instance ?? []) parameters.append("instance_id", id);
+      for (const id of options.host ?? []) parameters.append("host_id", id);
+      const query = parameters.size > 0 ? `?${parameters}` : "";
+      const body = await session.client.get(`${nodePath(database, name)}/explain${query}`);
+      const rows = isObject(body) && Array.isArray(body.cases) ? body.cases : [];
+      printRows(terminal, session.format, body, rows, lossColumns);
     });
 }
 

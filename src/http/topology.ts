@@ -6,6 +6,7 @@ import { closed } from "../spec/closed.ts";
 import { UpdateDatabaseResponse } from "../spec/database.ts";
 import { PlanView } from "../spec/plan-view.ts";
 import {
+  NodeExplanation,
   NodeHistory,
   NodePause,
   PauseNodeRequest,
@@ -31,6 +32,7 @@ export function topologyEndpoints(): readonly Endpoint[] {
     pauseNode,
     resumeNode,
     nodeHistory,
+    explainNode,
   ];
 }
 
@@ -39,6 +41,9 @@ const IfMatch = closed({
     Type.String({ description: 'Revision that is changed, e.g. `"41"`; 412 when it is another.' }),
   ),
 });
+const lost = Type.Optional(
+  Type.Array(Type.String(), { allowEmptyValue: true, description: "Repeat for several." }),
+);
 const changed = { 200: Type.Union([UpdateDatabaseResponse, PlanView]) };
 const change = {
   tag: "Database",
@@ -188,6 +193,26 @@ const nodeHistory = endpoint({
   answers: { 200: NodeHistory },
   errors: [400, 404, 409],
   handle: ({ operations, params }) => operations.nodes.history(nodePlace(params)),
+});
+
+const explainNode = endpoint({
+  method: "GET",
+  path: "/v1/databases/{database_id}/nodes/{node_name}/explain",
+  operationId: "explain-node",
+  tag: "Database",
+  summary: "What would happen now if an instance or a host died",
+  description:
+    "By the same function that would decide it. All that is named dies at once; each instance by itself when " +
+    "nothing is named.",
+  params: NodePath,
+  query: closed({ instance_id: lost, host_id: lost }),
+  answers: { 200: NodeExplanation },
+  errors: [400, 404, 409],
+  handle: ({ operations, params, query }) =>
+    operations.nodes.explain(nodePlace(params), {
+      instanceIds: query.instance_id ?? [],
+      hostIds: query.host_id ?? [],
+    }),
 });
 
 /** The number in `"41"`, `W/"41"` or `41`; undefined without the header, or for `*`. */

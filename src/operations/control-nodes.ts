@@ -1,6 +1,7 @@
 // The operations on nodes of a real control plane, put together.
 import { planTopology, putTopology } from "./change-topology.ts";
 import type { OperationsDeps } from "./deps.ts";
+import { explainNode } from "./explain-node.ts";
 import { failoverNode, switchoverNode } from "./handover.ts";
 import { askInstance, promoteInstance, reinitializeInstance } from "./instance-verbs.ts";
 import { nodeHistory } from "./node-history.ts";
@@ -15,6 +16,7 @@ export function createNodeOperations(deps: OperationsDeps): NodeOperations {
     pause: (place, request) => pauseNode(deps, place, request),
     resume: (place) => resumeNode(deps, place),
     history: (place) => nodeHistory(deps, place),
+    explain: (place, losses) => explainNode(deps, place, losses),
     topology: (databaseId) => getTopology(deps, databaseId),
     putTopology: (change) => putTopology(deps, change),
     planTopology: (change) => planTopology(deps, change),

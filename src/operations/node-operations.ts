@@ -7,6 +7,7 @@ import type {
 } from "../spec/requests.ts";
 import type { Task } from "../spec/task.ts";
 import type {
+  NodeExplanation,
   NodeHistory,
   NodePause,
   PauseNodeRequest,
@@ -32,6 +33,12 @@ export interface ChangeOfTopology {
   readonly ifRevision: number | undefined;
 }
 
+/** What dies; nothing = each instance by itself. */
+export interface Losses {
+  readonly instanceIds: readonly string[];
+  readonly hostIds: readonly string[];
+}
+
 /** All methods throw OperationError (errors.ts) for declared errors. */
 export interface NodeOperations {
   switchover(place: NodePlace, request: SwitchoverDatabaseNodeRequestBody): Promise<Task>;
@@ -39,6 +46,7 @@ export interface NodeOperations {
   pause(place: NodePlace, request: PauseNodeRequest): Promise<NodePause>;
   resume(place: NodePlace): Promise<NodePause>;
   history(place: NodePlace): Promise<NodeHistory>;
+  explain(place: NodePlace, losses: Losses): Promise<NodeExplanation>;
   topology(databaseId: string): Promise<Topology>;
   putTopology(change: ChangeOfTopology): Promise<UpdateDatabaseResponse>;
   planTopology(change: ChangeOfTopology): Promise<PlanView>;

@@ -1,7 +1,7 @@
 // A node as operations look at it: its instances with their reports, its lease, its members, and who could take over.
 import { instanceReportStaleMs } from "../base/limits.ts";
-import type { HaMember, HaSettings } from "../ha/settings.ts";
 import type { Standby } from "../plan/successor.ts";
+import type { InstanceHa } from "../spec/instance-config.ts";
 import type { DatabaseRecord } from "../store/databases.ts";
 import type { StoreDb } from "../store/db.ts";
 import { loadNodes, type NodeRows } from "../store/ha-nodes.ts";
@@ -14,9 +14,7 @@ export interface NodeView extends NodeRows {
   /** In the order of their ids. */
   readonly instances: readonly ObservedInstance[];
   /** From the newest configuration of any instance; absent where the node has one, and never had more. */
-  readonly group:
-    | { readonly members: readonly HaMember[]; readonly settings: HaSettings }
-    | undefined;
+  readonly group: InstanceHa | undefined;
 }
 
 /** All nodes of a database that have instances, by name. */

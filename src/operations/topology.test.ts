@@ -4,7 +4,7 @@ import { shopSpec } from "../../test/support/planning.ts";
 import { TaskWorld } from "../../test/support/task-world.ts";
 import type { DatabaseSpec } from "../spec/database-spec.ts";
 import { instanceId } from "../spec/ids.ts";
-import { haEpochs } from "../store/schema.ts";
+import { haEpochs, haMembers } from "../store/schema.ts";
 
 const ids = ["host-1", "host-2", "host-3"].map((host): string => instanceId("shop", "n1", host));
 const [a = "", b = "", c = ""] = ids;
@@ -183,6 +183,66 @@ test("history names primaries newest first, with the hosts that are still there"
       until: "1970-01-01T00:01:01Z",
     },
   ]);
+});
+
+describe("explain", () => {
+  /** What members write about themselves, which fake keepers do not. */
+  async function withStatuses(): Promise<TaskWorld> {
+    const world = await withGroup();
+    const statuses = ids.map((id) => ({
+      instance_id: id,
+      incarnation: "i",
+      beat: 1,
+      state: id === a ? "primary" : "standby",
+      role: id === a ? "primary" : "standby",
+      system_identifier: "7000000000000000001",
+      timeline: 1,
+      receive_lsn: "0/3000060",
+      replay_lsn: "0/3000060",
+      streaming: id !== a,
+      upstream: id === a ? null : a,
+      seen: { epoch: 1, seq: 0 },
+      vote: null,
+      unfit: null,
+      leaving: false,
+    }));
+    await world.store.commit({
+      opId: "members",
+      guards: [],
+      statements: statuses.map((status) =>
+        world.store.db
+          .insert(haMembers)
+          .values({
+            instanceId: status.instance_id,
+            databaseId: "shop",
+            nodeName: "n1",
+            status: JSON.stringify(status),
+            updatedAtMs: 0,
+          })
+          .toSQL(),
+      ),
+    });
+    await world.keepers.pass();
+    return world;
+  }
+
+  test("each instance by itself, or a host: the standby that may takes over from the primary", async () => {
+    const world = await withStatuses();
+    const nothing = { instanceIds: [], hostIds: [] };
+    const { cases } = await world.operations.nodes.explain(n1, nothing);
+    expect(cases.map(({ lost, primary_instance_id }) => [lost, primary_instance_id])).toEqual(
+      ids.toSorted().map((id) => [[id], id === a ? b : a]),
+    );
+    const both = await world.operations.nodes.explain(n1, {
+      instanceIds: [a],
+      hostIds: ["host-2"],
+    });
+    expect(both.cases).toHaveLength(1);
+    expect(both.cases[0]?.primary_instance_id).toBeUndefined();
+    await expect(
+      world.operations.nodes.explain(n1, { instanceIds: ["x"], hostIds: ["host-9"] }),
+    ).rejects.toMatchObject({ problems: [{ path: "instance_id" }, { path: "host_id" }] });
+  });
 });
 
 describe("instances", () => {

@@ -94,6 +94,8 @@ import {
   TaskLogEntry,
 } from "./task.ts";
 import {
+  LossCase,
+  NodeExplanation,
   NodeHistory,
   NodeHistoryEntry,
   NodePause,
@@ -169,6 +171,8 @@ export const apiModels = {
   ListHostTasksResponse,
   ListHostsResponse,
   ListTasksResponse,
+  LossCase,
+  NodeExplanation,
   NodeHistory,
   NodeHistoryEntry,
   NodePause,

@@ -160,6 +160,29 @@ export const NodeHistory = closed({
 });
 export type NodeHistory = Static<typeof NodeHistory>;
 
+/** What would happen if something died at this moment. */
+export const LossCase = closed({
+  /** Instances that die. */
+  lost: Strings,
+  /** Who would be primary then; absent = nobody by itself. */
+  primary_instance_id: Type.Optional(Type.String()),
+  /** How long nobody could write at the most, without what promoting takes. */
+  writes_stop_ms: Type.Integer({ format: "int64" }),
+  /** Of what was acknowledged. */
+  loses: oneOf(["nothing", "recent writes", "unknown"]),
+  /** What each of the others would do, and why. */
+  members: Type.Array(closed({ instance_id: Type.String(), sentence: Type.String() })),
+  sentence: Type.String(),
+});
+export type LossCase = Static<typeof LossCase>;
+
+export const NodeExplanation = closed({
+  database_id: Identifier,
+  node_name: NodeName,
+  cases: Type.Array(LossCase),
+});
+export type NodeExplanation = Static<typeof NodeExplanation>;
+
 export const ReinitializeRequest = closed({
   from: Type.Optional(
     Type.String({

@@ -81,6 +81,13 @@ test("history", async () => {
   expect(body.entries).toMatchObject([{ epoch: 1, instance_id: "shop-n1-a", reason: "created" }]);
 });
 
+test("explain takes instances and hosts, several of each", async () => {
+  const path = "/v1/databases/shop/nodes/n1/explain?instance_id=a&instance_id=b&host_id=h1";
+  const { status, body } = await call("GET", path);
+  expect(status).toBe(200);
+  expect(body.cases).toMatchObject([{ lost: ["a", "b", "h1"], loses: "recent writes" }]);
+});
+
 test.each([
   ["nodes/n1/switchover", {}, "switchover"],
   ["nodes/n1/failover", { skip_validation: true }, "failover"],

@@ -47,6 +47,20 @@ export function fakeNodes(newTask: NewTask): NodeOperations {
         },
       ],
     }),
+    explain: async ({ databaseId, nodeName }, { instanceIds, hostIds }) => ({
+      database_id: databaseId,
+      node_name: nodeName,
+      cases: [
+        {
+          lost: [...instanceIds, ...hostIds],
+          primary_instance_id: `${databaseId}-n1-b`,
+          writes_stop_ms: 8_017,
+          loses: "recent writes" as const,
+          members: [{ instance_id: `${databaseId}-n1-b`, sentence: "taking over" }],
+          sentence: `${databaseId}-n1-b would take over`,
+        },
+      ],
+    }),
     topology: async (databaseId) => topologyOf(databaseId),
     putTopology: async ({ databaseId, ifRevision }) => {
       if (ifRevision !== undefined && ifRevision !== 1) {
