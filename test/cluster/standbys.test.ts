@@ -86,3 +86,71 @@ describe("a database on three hosts", () => {
     expect(body.steps).toEqual([]);
   });
 });
+
+describe("its primary", () => {
+  test("moves by a switchover, and takes writes that the others get", async () => {
+    const before = await node();
+    const to = before.instances.find((each: Body) => each.host_id === "h2").instance_id;
+    const { status, body } = await cluster
+      .host(3)
+      .post("/v1/databases/shop/nodes/n1/switchover", { candidate_instance_id: to });
+    expect(status).toBe(200);
+    await completed(cluster.host(1), body.task);
+    const after = await node();
+    expect(after).toMatchObject({ primary_instance_id: to, epoch: 2, timeline: 2 });
+    await on("h2", "INSERT INTO kept VALUES (2)");
+    expect(await on("h2", "SELECT n FROM kept ORDER BY n")).toEqual([[1], [2]]);
+    await eventually(
+      "the old primary follows",
+      async () => (roles(await node()).h1 === "streaming" ? true : undefined),
+      60_000,
+    );
+    const { body: history } = await cluster.host(1).get("/v1/databases/shop/nodes/n1/history");
+    expect(history.entries.map((entry: Body) => entry.epoch)).toEqual([2, 1]);
+    const { body: explained } = await cluster
+      .host(1)
+      .get("/v1/databases/shop/nodes/n1/explain?host_id=h2");
+    expect(explained.cases[0]).toMatchObject({ loses: "recent writes" });
+    expect(explained.cases[0].primary_instance_id).toBeDefined();
+  });
+
+  test("makes way for a restart, and roles go to the new one", async () => {
+    const change = hosts("h1", "h2", "h3");
+    change.postgresql_conf = { max_connections: 60, shared_buffers: "32MB" };
+    change.database_users.push({ username: "late", attributes: ["LOGIN"] });
+    const { body } = await cluster.host(1).post("/v1/databases/shop", { spec: change });
+    await completed(cluster.host(1), body.task);
+    const after = await node();
+    expect(after).toMatchObject({ state: "available", epoch: 3 });
+    expect(roles(after).h2).toBe("streaming");
+    for (const id of ["h1", "h2", "h3"]) {
+      expect(await on(id, "SHOW max_connections")).toEqual([["60"]]);
+      expect(await on(id, "SELECT count(*)::int FROM pg_roles WHERE rolname = 'late'")).toEqual([
+        [1],
+      ]);
+      expect(await on(id, "SELECT n FROM kept ORDER BY n")).toEqual([[1], [2]]);
+    }
+  });
+
+  test("leaves its host with the data intact, and the host can come back", async () => {
+    const { instances, primary_instance_id } = await node();
+    const leaving = instances.find(
+      (each: Body) => each.instance_id === primary_instance_id,
+    ).host_id;
+    const rest = ["h1", "h2", "h3"].filter((id) => id !== leaving);
+    const conf = { max_connections: 60, shared_buffers: "32MB" };
+    const shrunk = await cluster
+      .host(1)
+      .post("/v1/databases/shop", { spec: { ...hosts(...rest), postgresql_conf: conf } });
+    await completed(cluster.host(1), shrunk.body.task);
+    const smaller = await node();
+    expect(smaller.instances.map((each: Body) => each.host_id).sort()).toEqual(rest);
+    expect(await on(rest[0] ?? "", "SELECT n FROM kept ORDER BY n")).toEqual([[1], [2]]);
+    const grown = await cluster
+      .host(1)
+      .post("/v1/databases/shop", { spec: { ...hosts(...rest, leaving), postgresql_conf: conf } });
+    await completed(cluster.host(1), grown.body.task);
+    expect(await node()).toMatchObject({ state: "available" });
+    expect(await on(leaving, "SELECT n FROM kept ORDER BY n")).toEqual([[1], [2]]);
+  });
+});
