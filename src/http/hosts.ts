@@ -82,7 +82,8 @@ export function hostEndpoints(): readonly Endpoint[] {
       operationId: "start-host-maintenance",
       tag: "Host",
       summary: "Give a host no new instances",
-      description: "Instances that it has go on. With `drain` they leave it, or nothing happens.",
+      description:
+        "Instances that it has go on. With `drain` another instance becomes primary of every node whose primary is there, or nothing happens.",
       params: HostPath,
       body: MaintenanceRequest,
       answers: { 200: Host },

@@ -185,6 +185,42 @@ describe("switchover", () => {
   });
 });
 
+describe("draining a host", () => {
+  test("moves its primaries, and keeps its standbys", async () => {
+    const spec = { ...groupSpec, nodes: groupSpec.nodes.slice(0, 1) };
+    const world = await withGroup(spec);
+    const worker = world.startWorker();
+    const host = await world.operations.startMaintenance("host-1", { drain: true });
+    expect(host.maintenance).toBeDefined();
+    const [task] = await world.operations.listTasks("database", "shop", { order: "desc" });
+    expect(task).toMatchObject({ type: "switchover", node_name: "n1" });
+    expect(await world.ended(task ?? { task_id: "", entity_id: "" })).toMatchObject({
+      status: "completed",
+    });
+    expect((await primary(world)) === b || (await primary(world)) === c).toBe(true);
+    await world.operations.startMaintenance("host-1", { drain: true });
+    const tasks = await world.operations.listTasks("database", "shop", { order: "desc" });
+    expect(tasks.filter(({ type }) => type === "switchover")).toHaveLength(1);
+    await worker.stop();
+  });
+
+  test("is refused with every reason, and nothing happens", async () => {
+    const world = await withGroup();
+    for (const id of [b, c]) world.keepers.set(id ?? "", "dead");
+    await world.clock.advance(instanceReportStaleMs + 1_000);
+    await world.keepers.pass();
+    await expect(
+      world.operations.startMaintenance("host-1", { drain: true }),
+    ).rejects.toMatchObject({
+      error: "operation_not_supported",
+      problems: [{ code: "cannot_move" }, { code: "cannot_move" }],
+    });
+    expect((await world.operations.getHost("host-1")).maintenance).toBeUndefined();
+    const tasks = await world.operations.listTasks("database", "shop", { order: "desc" });
+    expect(tasks.map(({ type }) => type)).toEqual(["create"]);
+  });
+});
+
 describe("failover", () => {
   test("is refused while the primary is healthy, unless that shall not matter", async () => {
     const world = await withGroup();

@@ -1,5 +1,4 @@
 // What users say of a host: labels, addresses for clients, maintenance.
-import type { Diagnostic } from "../base/result.ts";
 import type { Host, MaintenanceRequest, UpdateHostRequest } from "../spec/host.ts";
 import { validateLabels } from "../spec/host-labels.ts";
 import {
@@ -10,9 +9,9 @@ import {
   saveHostSettings,
 } from "../store/host-settings.ts";
 import { listHosts } from "../store/hosts.ts";
-import { listInstances } from "../store/instances.ts";
-import { repeatedly } from "./accept.ts";
-import type { ClusterRuntime, OperationsDeps } from "./deps.ts";
+import { type Acceptance, repeatedly } from "./accept.ts";
+import type { OperationsDeps } from "./deps.ts";
+import { drainHost } from "./drain-host.ts";
 import { OperationError } from "./errors.ts";
 import { refuse } from "./prepare-change.ts";
 import { presentHost } from "./present-host.ts";
@@ -32,17 +31,22 @@ export function updateHost(
   });
 }
 
-/** From now on the host gets no new instances; with `drain` those that are there leave, or all is refused. */
+/** From now on the host gets no new instances; with `drain` primaries that are there move away, or all is refused. */
 export function startMaintenance(
   deps: OperationsDeps,
   hostId: string,
   { reason, drain }: MaintenanceRequest,
 ): Promise<Host> {
-  return change(deps, hostId, async (before) => {
-    if (drain) await refuseDrain(runtimeOf(deps), hostId);
-    const sinceMs = before.maintenance?.sinceMs ?? deps.clock.nowMs();
-    return { ...before, maintenance: { sinceMs, reason: reason ?? null } };
-  });
+  const runtime = runtimeOf(deps);
+  return change(
+    deps,
+    hostId,
+    async (before) => {
+      const sinceMs = before.maintenance?.sinceMs ?? deps.clock.nowMs();
+      return { ...before, maintenance: { sinceMs, reason: reason ?? null } };
+    },
+    drain ? () => drainHost(deps, runtime, hostId) : undefined,
+  );
 }
 
 export function endMaintenance(deps: OperationsDeps, hostId: string): Promise<Host> {
@@ -53,6 +57,8 @@ async function change(
   deps: OperationsDeps,
   hostId: string,
   next: (before: StoredHostSettings) => Promise<HostSettings>,
+  /** What happens in the same commit. */
+  also: () => Promise<Acceptance> = async () => ({ guards: [], statements: [] }),
 ): Promise<Host> {
   const { store } = runtimeOf(deps);
   return repeatedly(async () => {
@@ -61,11 +67,16 @@ async function change(
     const before = await loadHostSettings(store.db, hostId);
     const { generation } = before;
     const after = { ...(await next(before)), generation };
+    const { guards, statements } = await also();
     const outcome = await store.commit({
       opId: deps.ids.uuid(),
-      guards: [hostSettingsGuard(store.db, hostId, generation)],
-      statements: [saveHostSettings(store.db, hostId, after)],
+      guards: [hostSettingsGuard(store.db, hostId, generation), ...guards],
+      statements: [saveHostSettings(store.db, hostId, after), ...statements],
     });
+    if (!outcome.ok && outcome.conflict === "database_idle") {
+      const message = `a task works on a database of host ${hostId}: wait for it or cancel it`;
+      throw new OperationError("operation_already_in_progress", message);
+    }
     if (!outcome.ok) return "again";
     const [host] = await listHosts(store.db, [hostId]);
     return host ? presentHost(host, deps.clock.nowMs()) : "again";
@@ -82,29 +93,4 @@ function mergeLabels(
     else labels[key] = value;
   }
   return labels;
-}
-
-/** Throws operation_not_supported with every instance that cannot leave the host. */
-async function refuseDrain({ store }: ClusterRuntime, hostId: string): Promise<void> {
-  const instances = await listInstances(store.db);
-  const here = instances.filter((instance) => instance.hostId === hostId);
-  const problems: readonly Diagnostic[] = here.map(({ id, databaseId, nodeName }) => {
-    const elsewhere = instances.some(
-      (each) =>
-        each.databaseId === databaseId && each.nodeName === nodeName && each.hostId !== hostId,
-    );
-    return {
-      path: "drain",
-      code: "cannot_move",
-      message: elsewhere
-        ? `database ${databaseId}: instance ${id} of ${nodeName} does not leave by itself`
-        : `database ${databaseId}: ${nodeName} has no other instance than ${id} that could take its place`,
-      hint: elsewhere
-        ? `take ${hostId} out of the host_ids of ${nodeName}, or leave out drain`
-        : "add an instance of the node on another host first, or leave out drain",
-    };
-  });
-  if (problems.length === 0) return;
-  const message = problems.map((each) => each.message).join("\n");
-  throw new OperationError("operation_not_supported", message, problems);
 }

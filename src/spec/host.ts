@@ -101,7 +101,7 @@ export const MaintenanceRequest = closed({
   reason: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
   drain: Type.Optional(
     Type.Boolean({
-      description: "Also have everything leave the host; refused where something cannot.",
+      description: "Also have primaries leave the host, by switchovers; refused where one cannot.",
     }),
   ),
 });
