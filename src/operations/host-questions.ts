@@ -66,7 +66,7 @@ function hasPort(before: Before | undefined, id: string, purpose: PortPurpose): 
 
 /** Copies and rejoins need more programs than a primary that is alone. */
 function programsOf(node: ResolvedNode): readonly string[] {
-  return node.hostIds.length > 1 ? ["initdb", "pg_basebackup", "pg_rewind"] : ["initdb"];
+  return node.hostIds.length > 1 ? ["initdb", "pg_basebackup"] : ["initdb"];
 }
 
 function newInstances(
