@@ -112,8 +112,9 @@ async function judge(
     const [unfinished] = (await through.api("GET", `/v1/databases/${databaseId}/tasks`)).tasks;
     return { ended: "stuck", wrong: ["its task does not end"], detail: JSON.stringify(unfinished) };
   }
-  const ran = await scriptRuns(members, through, databaseId);
+  // The fault may have struck after the task: nodes are asked when they are whole again.
   const whole = task.status !== "completed" || (await available(through, databaseId));
+  const ran = await scriptRuns(members, through, databaseId);
   if (!whole) wrong.push("completed, and not available");
   for (const [where, count] of Object.entries(ran)) {
     if (count > 1) wrong.push(`the script ran ${count} times: ${where}`);
