@@ -30,6 +30,8 @@ export interface KeeperWorld {
   readonly network: Network;
   readonly store: Store;
   readonly members: readonly HaMember[];
+  /** 1 = as real keepers; less = so fast that nothing but margins keeps them apart. */
+  readonly pace: number;
   readonly build: { readonly margin: boolean; readonly ownTimelines: boolean };
   settings(): HaSettings;
   wallMs(): number;

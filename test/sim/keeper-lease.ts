@@ -23,6 +23,8 @@ interface Held {
   /** The last renewal that succeeded, then those whose fate is not known. */
   sent: (SentRenewal & { readonly write: LeaseWrite | null })[];
   failsafeUntilMs: number;
+  /** When the answer to it was there: not what counts. */
+  answeredAtMs: number;
 }
 
 export class Lease implements HeldLease {
@@ -54,7 +56,7 @@ export class Lease implements HeldLease {
     const { margin } = parts.world.build;
     const byRenewals = margin
       ? deadlineMs(held.sent, settings)
-      : (held.sent[0]?.sentAtMs ?? 0) + held.row.ttl_ms + settings.guard_ms;
+      : held.answeredAtMs + held.row.ttl_ms;
     return Math.max(byRenewals, held.failsafeUntilMs);
   }
 
@@ -113,6 +115,7 @@ export class Lease implements HeldLease {
   #settle(held: Held, write: LeaseWrite): void {
     const at = held.sent.find((sent) => sent.write === write);
     held.row = write.row;
+    held.answeredAtMs = this.#keeper.nowMs;
     held.sent = at ? [{ ...at, write: null }] : held.sent;
     held.failsafeUntilMs = 0;
     this.#arm();
@@ -158,6 +161,7 @@ export class Lease implements HeldLease {
           row,
           sent: [{ sentAtMs, ttlMs: row.ttl_ms, write: null }],
           failsafeUntilMs: 0,
+          answeredAtMs: this.#keeper.nowMs,
         };
         this.heldEpoch = row.epoch;
         this.#arm();

@@ -87,11 +87,11 @@ export class Keeper implements KeeperCore {
       Object.assign(this.disk, structuredClone(forgotten), { boot: host.boots });
     this.rejoin = { rewinds: 0, clones: 0, retryAtMs: 0, error: "" };
     this.#every(
-      () => world.rng.int(150, 350),
+      () => world.pace * world.rng.int(150, 350),
       () => this.#cycle(),
     );
     this.#every(
-      () => world.rng.int(200, 500),
+      () => world.pace * world.rng.int(200, 500),
       () => this.read(),
     );
     this.#every(

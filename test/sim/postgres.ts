@@ -61,6 +61,7 @@ export type Server =
 export interface PostgresWorld {
   readonly rng: Rng;
   readonly network: Network;
+  readonly pace: number;
   /** The PostgreSQL of another member. */
   find(id: string): Postgres | undefined;
   newBranch(timeline: number, from: number): number;
@@ -155,7 +156,7 @@ export class Postgres {
       this.hangs = false;
       return;
     }
-    this.#later(this.#world.rng.int(50, 400), run, () => {
+    this.#later(this.#world.pace * this.#world.rng.int(50, 400), run, () => {
       const branch = this.#world.newBranch(to.timeline, this.lsn);
       this.data.wal = branched(this.data.wal, branch, to.timeline);
       this.data.role = "primary";

@@ -52,6 +52,7 @@ export class World implements PostgresWorld, KeeperWorld {
   readonly store: Store;
   readonly build: Build;
   readonly members: readonly HaMember[];
+  readonly pace: number;
   readonly nodes: readonly Member[];
   readonly invariants: Invariants;
   readonly commits: Commit[] = [];
@@ -70,6 +71,7 @@ export class World implements PostgresWorld, KeeperWorld {
     this.keepsLog = keepsLog;
     this.current = drawSettings(this.rng);
     this.members = drawMembers(this.rng);
+    this.pace = this.rng.next() < 0.3 ? 0.05 : 1;
     const weather = { lost: 0, doubled: 0, late: 0, delayMs: [1, 30] as const };
     this.network = new Network(this.schedule, this.rng, weather);
     this.store = new Store(this.rng, !build.linearizable);
