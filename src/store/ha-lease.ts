@@ -5,6 +5,7 @@ import type { LeaseRow, LeaseWrite, PastEpoch } from "../ha/lease.ts";
 import type { HaIntent, MemberStatus } from "../ha/state.ts";
 import { type CasOptions, type CasOutcome, compareAndSet } from "./compare-and-set.ts";
 import {
+  addLoss,
   completeTimeline,
   epochOf,
   insertEpoch,
@@ -60,6 +61,8 @@ export interface LeaseStore {
   load(options: ReadOptions): Promise<GroupRows>;
   /** Oldest first. */
   loadEpochs(options: ReadOptions): Promise<readonly PastEpoch[]>;
+  /** Tells the history what did not survive the beginning of a timeline; once, however often it is told. */
+  noteLoss(timeline: number, lost: string, options: ReadOptions): Promise<void>;
   /** Applies a change if the row still is as it was seen; `news` wakes those who wait for a change. */
   write(write: LeaseWrite, options: LeaseWriteOptions): Promise<CasOutcome<LeaseRow>>;
   /** Replaces the member's row; `news` wakes those who wait for a change. */
@@ -120,6 +123,9 @@ export function createLeaseStore(deps: LeaseStoreDeps, node: NodeKey): LeaseStor
     async loadEpochs(options) {
       const [epochs] = await read([selectEpochs(node)], options);
       return (epochs?.rows ?? []).map(epochOf);
+    },
+    async noteLoss(timeline, lost, options) {
+      await change([addLoss(node, timeline, lost), BUMP], options);
     },
     write: (write, options) =>
       writeLease(deps, node, write, options, async (once) =>

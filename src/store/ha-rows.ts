@@ -174,6 +174,19 @@ export function completeTimeline(written: Written, fork: Fork): Query {
   };
 }
 
+/** Adds to the epoch that began a timeline what did not survive its beginning; once, however often it is told. */
+export function addLoss({ databaseId, nodeName }: Node, timeline: number, text: string): Query {
+  return {
+    sql: `UPDATE ha_epochs SET lost = CASE WHEN lost IS NULL THEN ?
+                                           WHEN instr(lost, ?) > 0 THEN lost
+                                           ELSE lost || '; ' || ? END
+           WHERE database_id = ? AND node_name = ?
+             AND epoch = (SELECT min(epoch) FROM ha_epochs
+                           WHERE database_id = ? AND node_name = ? AND timeline = ?)`,
+    params: [text, text, text, databaseId, nodeName, databaseId, nodeName, timeline],
+  };
+}
+
 export function epochOf(values: readonly unknown[]): PastEpoch {
   const [epoch, instance, incarnation, timeline, from, lsn, reason, lost, at] = values;
   return {

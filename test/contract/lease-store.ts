@@ -247,6 +247,22 @@ export function leaseContract(name: string, given: StoreOfTables): void {
       ]);
     });
 
+    test("what did not survive an epoch is added to its beginning, once", async () => {
+      const first = await make();
+      const taken = acquired(first, writer("b"), standby);
+      await store.write(taken, options);
+      // The same primary goes on with its timeline in the next epoch.
+      const { timeline } = taken.row;
+      const again = acquired(taken.row, writer("b"), { ...standby, timeline, resumes: true });
+      await store.write(again, options);
+      const lost = async () => (await store.loadEpochs(once)).map((epoch) => epoch.lost);
+      for (const text of ["a: 8 bytes", "c: 9 bytes", "a: 8 bytes"]) {
+        await store.noteLoss(timeline, text, once);
+      }
+      await store.noteLoss(77, "nobody's", once);
+      expect(await lost()).toEqual([null, "a: 8 bytes; c: 9 bytes", null]);
+    });
+
     test("members' rows are replaced; one of an instance that is gone does not come back", async () => {
       await rqlite.request([
         {

@@ -82,6 +82,10 @@ test("a primary that was lost with its host comes back by a rewind, without what
   await standbys(winner, 2);
   expect(said(old, "rewound: the log")).toBe(true);
   expect(said(old, "rejoining failed")).toBe(false);
+  const [row] = await group.read("SELECT lost FROM ha_epochs WHERE epoch = 2");
+  expect(String(row?.[0])).toMatch(
+    /^shop-n1-1{8}: 0\/\w+ to 0\/\w+ of timeline 1 \(\d+ bytes of log\)$/,
+  );
   const names = readdirSync(old.file.layout.base_dir);
   expect(names.filter((name) => name.startsWith("data.wal-"))).toHaveLength(1);
   expect(kept(old)).toEqual([]);

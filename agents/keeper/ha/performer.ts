@@ -15,7 +15,7 @@ import { formatLsn } from "../../../src/postgres/lsn.ts";
 import { makeData, restart, stop } from "../act.ts";
 import { forgetServer, session, sqlTarget } from "../observe.ts";
 import { openSession } from "../sql.ts";
-import type { Judgement, Peer, StandbyMechanics } from "../standby/mechanics.ts";
+import type { Judgement, LostLog, Peer, StandbyMechanics } from "../standby/mechanics.ts";
 import { faultPoint } from "./fault-point.ts";
 import { fence } from "./fence.ts";
 import { noAttempts } from "./ha-file.ts";
@@ -170,7 +170,7 @@ async function stopFirst({ deps, memory, group }: PerformerInput): Promise<void>
 }
 
 async function rewind(input: PerformerInput, peer: Peer, handle: WorkHandle): Promise<void> {
-  const { deps, memory, group, mechanics } = input;
+  const { memory, group, mechanics } = input;
   try {
     const own = await stoppedEnd(input, handle);
     const judgement = await judgeReady(input, peer, own, handle);
@@ -183,20 +183,41 @@ async function rewind(input: PerformerInput, peer: Peer, handle: WorkHandle): Pr
       onProgress: handle.progress,
     });
     if (outcome.kind !== "rewound") throw new AppError("terminal", outcome.why);
-    deps.log.warn("rewound: the log that only this instance had is set aside", {
-      lost: outcome.lost && {
-        ...outcome.lost,
-        fromLsn: formatLsn(outcome.lost.fromLsn),
-        toLsn: formatLsn(outcome.lost.toLsn),
-      },
-    });
+    await tellLoss(input, judgement, outcome.lost, handle.signal);
     faultPoint("after", "rewound");
     memory.data = undefined;
+    await forgetTried(input);
   } catch (error) {
     await remember(input, "rewinds", error, handle.signal);
   } finally {
     group.sensor.forgetData();
   }
+}
+
+/** What only this instance had goes into the log and into the history of the node. */
+async function tellLoss(
+  { deps, group }: PerformerInput,
+  judgement: Judgement,
+  lost: LostLog | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!lost || judgement.kind !== "diverged") return;
+  const [from, to] = [formatLsn(lost.fromLsn), formatLsn(lost.toLsn)];
+  const { timeline } = lost;
+  deps.log.warn("rewound: the log that only this instance had is set aside", {
+    from,
+    to,
+    timeline,
+    keptIn: lost.keptIn,
+  });
+  const { history } = judgement.upstream;
+  const after = history.ancestors.find((entry) => entry.timeline > judgement.kinship.timeline);
+  const began = after?.timeline ?? history.timeline;
+  const text = `${deps.file.instance_id}: ${from} to ${to} of timeline ${timeline} (${lost.toLsn - lost.fromLsn} bytes of log)`;
+  const options = { signal, timeoutMs: group.settings.retry_ms };
+  await deps.leases
+    .noteLoss(began, text, options)
+    .catch((error) => deps.log.warn("the loss is not in the history", { error: messageOf(error) }));
 }
 
 type OwnData = Parameters<StandbyMechanics["judge"]>[1];
