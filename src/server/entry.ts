@@ -20,6 +20,8 @@ export class Entry {
   readonly #onRemoved: () => void;
   readonly #inside = Promise.withResolvers<void>();
   #host: HostRecord | undefined;
+  /** Of the installations in the record. */
+  #mark: string | undefined;
 
   constructor(member: Member, peers: Peers, onRemoved: () => void) {
     this.#member = member;
@@ -69,6 +71,8 @@ export class Entry {
     const { config, driver, executor } = environment;
     const binDirs = config.witness ? [] : config.postgres.bin_dirs;
     const context = { executor, signal };
+    // Before the look that it stands for: what changes in between is looked at again.
+    const mark = await this.#installationsMark(signal);
     const observed = await observeHost(configuredHost(config), binDirs, driver, context);
     const voter = membership.content.own?.voter ?? true;
     const { url, raft } = opened.rqlited;
@@ -81,6 +85,7 @@ export class Entry {
     };
     await this.#reporter.register(host, signal);
     this.#host = host;
+    this.#mark = mark;
   }
 
   async report(signal: AbortSignal): Promise<void> {
@@ -93,16 +98,12 @@ export class Entry {
 
   /** Writes the record again when a PostgreSQL version came, changed or went. */
   async #watchInstallations(signal: AbortSignal): Promise<void> {
-    const { clock, config, executor, log } = this.#member.environment;
-    const look = () => installationsMark(executor, config.postgres.bin_dirs, signal);
-    let known = await look();
+    const { clock, log } = this.#member.environment;
     while (!signal.aborted) {
       await clock.sleep(installationsCheckMs, signal).catch(() => undefined);
       try {
-        const now = await look();
-        if (now === known) continue;
+        if ((await this.#installationsMark(signal)) === this.#mark) continue;
         await this.register(signal);
-        known = now;
         log.component("host").info("PostgreSQL versions changed", { versions: this.versions() });
       } catch (error) {
         if (signal.aborted) return;
@@ -110,6 +111,12 @@ export class Entry {
         log.component("host").warn("cannot look for PostgreSQL versions", fields);
       }
     }
+  }
+
+  #installationsMark(signal: AbortSignal): Promise<string> {
+    const { config, executor } = this.#member.environment;
+    if (config.witness) return Promise.resolve("");
+    return installationsMark(executor, config.postgres.bin_dirs, signal);
   }
 
   /** As they were found last. */

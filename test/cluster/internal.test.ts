@@ -126,7 +126,10 @@ describe("after a removal", () => {
   afterAll(() => cluster.destroy());
 
   test("while it belongs to the cluster, its certificate and password are good", async () => {
-    const [, second] = cluster.host(1).membership().members;
+    const second = await eventually("the first knows the second", () => {
+      const [, other] = cluster.host(1).membership().members;
+      return other;
+    });
     const answer = await fetch(`${second.url}/status`, {
       headers: { authorization: stolen.authorization ?? "" },
       tls: {
