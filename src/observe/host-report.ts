@@ -1,12 +1,12 @@
 // What a server writes about its own host: the record at its start, the status from then on.
 import type { Clock } from "../base/clock.ts";
-import { messageOf } from "../base/errors.ts";
+import { AppError, messageOf } from "../base/errors.ts";
 import type { Ids } from "../base/ids.ts";
 import { hostReportIntervalMs } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { Driver, StepContext } from "../orchestrator/driver.ts";
 import type { HostRecord } from "../spec/host.ts";
-import { listHosts, saveHost, saveHostStatus } from "../store/hosts.ts";
+import { hostPresentGuard, listHosts, saveHost, saveHostStatus } from "../store/hosts.ts";
 import type { Store } from "../store/store.ts";
 import { readHostSize } from "./host-facts.ts";
 import { HostComponents } from "./host-status.ts";
@@ -85,16 +85,19 @@ export class HostReporter {
     });
   }
 
-  /** Writes the record and the first status together, so that the host is never known without one. */
-  async register(record: HostRecord, signal: AbortSignal): Promise<void> {
+  /**
+   * Writes the record and the first status together, so that the host is never known without one. Only a `new` host
+   * comes into the list by that: one that was removed meanwhile must not put itself back, and hears a terminal AppError.
+   */
+  async register(record: HostRecord, time: "new" | "known", signal: AbortSignal): Promise<void> {
     const { store, clock, ids } = this.#deps;
     this.#record = record;
     const components = await this.#components.look(signal);
     const nowMs = clock.nowMs();
-    await store.commit(
+    const outcome = await store.commit(
       {
         opId: ids.uuid(),
-        guards: [],
+        guards: time === "new" ? [] : [hostPresentGuard(store.db, record.id)],
         statements: [
           saveHost(store.db, record, nowMs),
           saveHostStatus(store.db, record.id, { components }, nowMs),
@@ -102,6 +105,8 @@ export class HostReporter {
       },
       signal,
     );
+    if (outcome.ok) return;
+    throw new AppError("terminal", `host ${record.id} is not in the cluster any more`);
   }
 
   /** Writes the status every hostReportIntervalMs until the signal aborts. A failed try is only logged. */
@@ -121,6 +126,8 @@ export class HostReporter {
     const { store, clock, ids } = this.#deps;
     const components = await this.#components.look(signal);
     const statement = saveHostStatus(store.db, hostId, { components }, clock.nowMs());
-    await store.commit({ opId: ids.uuid(), guards: [], statements: [statement] }, signal);
+    // Of a host that was removed nothing is written; who follows the members notices it.
+    const guards = [hostPresentGuard(store.db, hostId)];
+    await store.commit({ opId: ids.uuid(), guards, statements: [statement] }, signal);
   }
 }

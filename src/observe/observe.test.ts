@@ -10,7 +10,8 @@ import { seededRng } from "../base/rng.ts";
 import { FakeHost } from "../host/fake.ts";
 import { LocalExecutor } from "../host/local.ts";
 import { FakeDriver } from "../orchestrator/fake/driver.ts";
-import { listHosts } from "../store/hosts.ts";
+import { deleteHost, listHosts } from "../store/hosts.ts";
+import { hostStatuses } from "../store/schema.ts";
 import { readHostSize } from "./host-facts.ts";
 import { type ConfiguredHost, HostReporter, observeHost } from "./host-report.ts";
 import { HostComponents } from "./host-status.ts";
@@ -124,7 +125,7 @@ test("a host is registered with its record and its first status", async () => {
     survives_server_down: true,
     services: false,
   });
-  await reporter.register(record, signal);
+  await reporter.register(record, "new", signal);
   const stored = await status();
   expect(stored?.record).toEqual(record);
   expect(stored?.status?.updatedAtMs).toBe(clock.nowMs());
@@ -146,7 +147,7 @@ test("a host is registered with its record and its first status", async () => {
 
 test("the status is written again and says what is wrong", async () => {
   const { reporter, record, status, clock, executor, driver } = await openReporter();
-  await reporter.register(record, signal);
+  await reporter.register(record, "new", signal);
   const stop = new AbortController();
   const running = reporter.run("h1", stop.signal);
   executor.program("df", () => ({ stdout: " 1B-blocks Avail\n 1000 49\n" }));
@@ -169,11 +170,35 @@ test("the status is written again and says what is wrong", async () => {
   await running;
 });
 
+test("a host that was removed does not put itself back into the list", async () => {
+  const { reporter, record, status, clock, store, executor } = await openReporter();
+  await reporter.register(record, "new", signal);
+  await reporter.register({ ...record, peer_port: 7000 }, "known", signal);
+  expect((await status())?.record.peer_port).toBe(7000);
+  await store.commit({ opId: "gone", guards: [], statements: deleteHost(store.db, "h1") });
+  await expect(reporter.register(record, "known", signal)).rejects.toThrow(
+    "host h1 is not in the cluster any more",
+  );
+  let looks = 0;
+  executor.program("df", () => {
+    looks += 1;
+    return { stdout: " 1B-blocks Avail\n 1000 500\n" };
+  });
+  const stop = new AbortController();
+  const running = reporter.run("h1", stop.signal);
+  for (let turn = 0; turn < 50 && looks < 2; turn++) await clock.advance(hostReportIntervalMs);
+  expect(looks).toBeGreaterThan(1);
+  stop.abort();
+  await running;
+  expect(await status()).toBeUndefined();
+  expect(await store.db.select().from(hostStatuses)).toEqual([]);
+});
+
 test("a component that cannot be looked at is not healthy, and says why", async () => {
   const { reporter, record, status, executor, driver } = await openReporter();
   executor.program("df", () => ({ exitCode: 1, stderr: "df: no such device\n" }));
   driver.observe = () => Promise.reject(new Error("the service manager does not answer"));
-  await reporter.register(record, signal);
+  await reporter.register(record, "new", signal);
   const components = (await status())?.status?.status.components ?? {};
   expect(components.disk).toEqual({ healthy: false, error: "df: no such device" });
   expect(components.driver).toEqual({

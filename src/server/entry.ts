@@ -65,7 +65,7 @@ export class Entry {
     return Promise.race([this.#inside.promise, aborted]);
   }
 
-  /** Writes the host's record as it is now. */
+  /** Writes the host's record as it is now. Throws when the host was in the list before and is not any more. */
   async register(signal: AbortSignal): Promise<void> {
     const { environment, membership, opened } = this.#member;
     const { config, driver, executor } = environment;
@@ -83,7 +83,7 @@ export class Entry {
       certificate_keys: [...this.#member.certificate.keys()],
       ...(config.witness ? { witness: true, installations: [] } : {}),
     };
-    await this.#reporter.register(host, signal);
+    await this.#reporter.register(host, membership.content.registered ? "known" : "new", signal);
     this.#host = host;
     this.#mark = mark;
   }

@@ -76,17 +76,20 @@ export class StoreUsers {
   async run(executor: ExecutorOf, signal: AbortSignal): Promise<void> {
     const { environment, opened } = this.#member;
     const log = environment.log.component("cluster");
-    let sinceMs: number | undefined;
+    let waiting: { readonly wantedMs: number; readonly sinceMs: number } | undefined;
     while (!signal.aborted) {
       await environment.clock.sleep(storeUsersCheckMs, signal).catch(() => undefined);
       if (signal.aborted) return;
       try {
         const wantedMs = await loadClusterSetting(opened.store.local, "store_users_after_ms");
+        if (wantedMs <= this.#madeMs) continue;
         const nowMs = environment.clock.monotonicMs();
-        sinceMs = wantedMs > this.#madeMs ? (sinceMs ?? nowMs) : undefined;
-        if (sinceMs === undefined || nowMs - sinceMs < storeUsersGraceMs) continue;
+        // A wish that came right after another was followed has its own time to wait.
+        if (!waiting || waiting.wantedMs <= this.#madeMs) waiting = { wantedMs, sinceMs: nowMs };
+        const waitedMs = nowMs - waiting.sinceMs;
+        if (waitedMs < storeUsersGraceMs) continue;
         if (await opened.rqlited.leads(signal)) await this.#replace(executor, wantedMs);
-        else if (nowMs - sinceMs >= storeUsersSettleMs) await this.#fetch(executor);
+        else if (waitedMs >= storeUsersSettleMs) await this.#fetch(executor);
       } catch (thrown) {
         if (signal.aborted) return;
         log.warn("cannot replace the passwords of the store", { error: messageOf(thrown) });
