@@ -3,7 +3,7 @@
 import { cp, mkdir, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { Value } from "@sinclair/typebox/value";
-import { rfc3339 } from "../base/clock.ts";
+import { type Clock, rfc3339 } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import {
   leftBehindCheckMs,
@@ -40,6 +40,8 @@ import { type StoreUsers, StoreUsersMessage } from "./store-users.ts";
 /** Of the names of what was replaced, beside the store's directory. */
 const COPY_PREFIX = "replaced-";
 const RECOVERY_PAUSE_MS = 200;
+/** Without a leader for so many times the time in which members choose one. */
+const ELECTIONS_WAITED = 6;
 
 /**
  * Makes this host the only member of the store. Answers where the copy of what was replaced is. Refused while
@@ -54,7 +56,7 @@ export async function recoverQuorum(member: Member): Promise<{ readonly copy: st
     credentials: rqlited.users.server,
     tls: () => certificate.tls(),
   };
-  if (await isNode("ready", node, clock.deadline(leftBehindTimeoutMs))) {
+  if (await hasLeader(node, clock, config.store.leader_timeout_ms)) {
     // Cut short before the others could be told: the rest is done now.
     const half = membership.content.recovery > (await loadClusterSetting(store.db, "recovery"));
     if (half) return { copy: await finish(member) };
@@ -82,6 +84,20 @@ export async function recoverQuorum(member: Member): Promise<{ readonly copy: st
   });
   await finish(member);
   return { copy };
+}
+
+/** A moment without a leader may be an election; only several times as long is a lost quorum. */
+async function hasLeader(
+  node: NodeAccess,
+  clock: Clock,
+  leaderTimeoutMs: number,
+): Promise<boolean> {
+  const endMs = clock.monotonicMs() + ELECTIONS_WAITED * leaderTimeoutMs;
+  for (;;) {
+    if (await isNode("ready", node, clock.deadline(leftBehindTimeoutMs))) return true;
+    if (clock.monotonicMs() >= endMs) return false;
+    await clock.sleep(RECOVERY_PAUSE_MS);
+  }
 }
 
 /** Has the store say that it went on from here; answers where the newest copy is. */
