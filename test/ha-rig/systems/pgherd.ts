@@ -202,14 +202,14 @@ export class Pgherd implements System {
     return [`pgherd-keeper-${instance}.service`, `pgherd-fencer-${instance}.service`];
   }
 
-  /** undefined until the API tells who was primary when. */
+  /** Oldest first; undefined while the API does not tell who was primary when. */
   async epochs(): Promise<readonly Epoch[] | undefined> {
     const [member] = this.#members;
     const path = `/v1/databases/${database}/nodes/${node}/history`;
     const answer = await member?.api("GET", path);
     if (answer?.status_code !== 200) return undefined;
     const hosts = new Map([...this.#instances].map(([host, id]) => [id, host]));
-    return answer.epochs.map((epoch: Body) => ({
+    return answer.entries.toReversed().map((epoch: Body) => ({
       epoch: epoch.epoch,
       timeline: epoch.timeline,
       holder: hosts.get(epoch.instance_id) ?? epoch.instance_id,
