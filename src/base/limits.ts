@@ -288,7 +288,7 @@ export const storeLeaderTimeoutMs = 500;
  * Without a leader for this long, requests to the store fail instead of waiting for one. An election takes 1 to
  * 1.5 seconds; a client is told within 2.
  */
-export const storeLeaderlessMs = 1_500;
+export const storeLeaderlessMs = 1_300;
 /** With less than this free on its file system, rqlited soon fails for want of space. */
 export const storeFreeBytesMin = 1024 * 1024;
 /** A client of the store that left its preferred node goes back to it after this. */

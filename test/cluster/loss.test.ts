@@ -184,7 +184,7 @@ describe("three members", () => {
     expect((await leader.finished(gone.task)).status).toBe("completed");
   });
 
-  test("a leader that is cut off from all others soon refuses changes", async () => {
+  test("a leader that is cut off from all others refuses changes within two seconds", async () => {
     const leader = await cluster.leader();
     const others = cluster.hosts.filter((host) => host !== leader);
     for (const host of others) host.signalStore("SIGSTOP");
@@ -195,8 +195,7 @@ describe("three members", () => {
       console.log(`cut off as the leader: a change is refused after ${Math.round(ms)} ms`);
       expect([refused.status, refused.body.name]).toEqual([503, "no_quorum"]);
       expect(refused.headers.get("retry-after")).not.toBeNull();
-      // A second and a half, and one more look at a member that does not answer.
-      expect(ms).toBeLessThan(3_000);
+      expect(ms).toBeLessThan(2_000);
       const readMs = performance.now();
       expect((await leader.get("/v1/databases")).status).toBe(503);
       expect(performance.now() - readMs).toBeLessThan(1_000);
