@@ -9,9 +9,11 @@ import {
   crashForgottenAfterMs,
   keeperStartingPollMs,
   postgresStopTimeoutMs,
+  reloadTimeoutMs,
   restartTimeoutMs,
 } from "../../src/base/limits.ts";
-import { postgresArgv } from "../../src/postgres/commands.ts";
+import { failureText, succeeded } from "../../src/host/command.ts";
+import { postgresArgv, reloadArgv } from "../../src/postgres/commands.ts";
 import type { PendingRequest } from "../../src/store/ha-store.ts";
 import type { PostgresExit } from "../fencer/protocol.ts";
 import { bootstrapData } from "./bootstrap.ts";
@@ -37,6 +39,7 @@ import {
   session,
   settle,
 } from "./observe.ts";
+import { asPostgres } from "./standby/places.ts";
 
 export interface ActDeps extends LaneDeps {
   /** Shows what the keeper is doing to those who ask meanwhile. */
@@ -69,6 +72,8 @@ export async function perform(
       return restore(deps, memory, action.error);
     case "apply_configuration":
       return apply(deps, memory);
+    case "apply_while_starting":
+      return applyWhileStarting(deps, memory);
     case "start":
       return during(deps, memory, "starting", () => start(deps, memory));
     case "stop":
@@ -182,6 +187,23 @@ async function apply(deps: ActDeps, memory: Memory): Promise<void> {
   if (applied.ok && memory.pending.length === 0) await keepCopies(deps, "proven", texts);
 }
 
+/**
+ * A standby that needs log of another before it answers reads whom to follow from its files; there is no session to
+ * ask it in. What it made of them is seen once it answers.
+ */
+async function applyWhileStarting(deps: ActDeps, memory: Memory): Promise<void> {
+  const { bin_dir } = must(memory.config, "configuration");
+  await write(deps, memory);
+  const argv = reloadArgv(bin_dir, deps.file.layout.data_dir);
+  const result = await deps.executor.run({
+    argv,
+    timeoutMs: reloadTimeoutMs,
+    ...asPostgres(deps.file),
+  });
+  if (!succeeded(result)) throw new AppError("retryable", failureText(result));
+  memory.readWrittenAtMs = memory.onDisk?.writtenAtMs ?? 0;
+}
+
 /** Puts the part into effect under a running server, now. */
 export async function applyPart(deps: ActDeps, memory: Memory, part: GroupPart): Promise<void> {
   memory.part = part;
@@ -216,6 +238,7 @@ async function start(deps: ActDeps, memory: Memory): Promise<void> {
   });
   if (started.ok) {
     memory.process = "running";
+    memory.readWrittenAtMs = memory.onDisk?.writtenAtMs ?? 0;
     return;
   }
   if (started.error.refusal === "already_running") return;

@@ -75,6 +75,7 @@ export type Action =
   | { readonly kind: "write_configuration" }
   | { readonly kind: "restore_configuration"; readonly error: string }
   | { readonly kind: "apply_configuration" }
+  | { readonly kind: "apply_while_starting" }
   | { readonly kind: "start" }
   | { readonly kind: "stop" }
   | { readonly kind: "restart"; readonly request?: PendingRequest }
@@ -207,6 +208,16 @@ export const RULES: readonly Rule[] = [
       const why = crashOf(v) === "" ? "it should run" : crashOf(v);
       return act({ kind: "start" }, `starting PostgreSQL: ${why}`);
     },
+  },
+  {
+    name: "apply configuration while it starts",
+    when: (v) =>
+      !v.accepting && v.goal?.kind === "standby" && v.configuration.files !== "same" && mayWrite(v),
+    decide: () =>
+      act(
+        { kind: "apply_while_starting" },
+        "applying the configuration while PostgreSQL starts: it may follow another from now on",
+      ),
   },
   {
     name: "not accepting yet",

@@ -37,6 +37,11 @@ export function postgresArgv(
   return [`${binDir}/postgres`, "-D", dataDir, "-c", `config_file=${configFile}`];
 }
 
+/** Makes a running postmaster read its files, also one that does not answer yet (manual, "pg_ctl", mode reload). */
+export function reloadArgv(binDir: string, dataDir: string): readonly [string, ...string[]] {
+  return [`${binDir}/pg_ctl`, "reload", "-D", dataDir];
+}
+
 /**
  * Reads a configuration file as a starting postmaster would, prints one setting and exits: 0 when every setting is
  * known and has a possible value. `anyDir` only has to exist (manual, "postgres", option -C).

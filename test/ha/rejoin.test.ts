@@ -62,11 +62,10 @@ const said = (instance: KeptInstance, text: string) => instance.logs().includes(
 const kept = (instance: KeptInstance) =>
   readdirSync(instance.file.layout.base_dir).filter((name) => name.startsWith("data.kept-"));
 
-test("a primary that was lost with its host comes back by a rewind, without what only it had", async () => {
-  const old = await begin();
+/** Loses the primary with log that nobody else has; answers who took over. */
+async function diverge(old: KeptInstance): Promise<KeptInstance> {
   await old.query("CREATE TABLE t AS SELECT 1 AS n");
   await group.everywhere("SELECT sum(n) FROM t", "1");
-  // Nobody receives what it writes last.
   const others = group.instances.filter((instance) => instance !== old);
   const receivers = await Promise.all(
     others.map((one) => one.query("SELECT pid FROM pg_stat_wal_receiver")),
@@ -77,8 +76,29 @@ test("a primary that was lost with its host comes back by a rewind, without what
   for (const pid of receivers) process.kill(Number(pid), "SIGCONT");
   const winner = await successor(old);
   await winner.query("INSERT INTO t VALUES (2)");
+  return winner;
+}
+
+/** Writes until it is told to stop, so that data which was just rewound lacks log. */
+function noise(primary: KeptInstance): () => Promise<void> {
+  let on = true;
+  const writing = (async () => {
+    const log = "SELECT pg_logical_emit_message(true, 'noise', repeat('x', 10000))";
+    while (on) await primary.query(log).catch(() => systemClock.sleep(20));
+  })();
+  return async () => {
+    on = false;
+    await writing;
+  };
+}
+
+test("a primary that was lost with its host comes back by a rewind, without what only it had", async () => {
+  const old = await begin();
+  const winner = await diverge(old);
+  const quiet = noise(winner);
   group.returnHost(old);
   await streams(old, "SELECT sum(n) FROM t WHERE pg_is_in_recovery()", "3");
+  await quiet();
   await standbys(winner, 2);
   expect(said(old, "rewound: the log")).toBe(true);
   expect(said(old, "rejoining failed")).toBe(false);
@@ -89,6 +109,24 @@ test("a primary that was lost with its host comes back by a rewind, without what
   const names = readdirSync(old.file.layout.base_dir);
   expect(names.filter((name) => name.startsWith("data.wal-"))).toHaveLength(1);
   expect(kept(old)).toEqual([]);
+}, 180_000);
+
+test("data that waits for log of a primary that is lost follows the next one, still starting", async () => {
+  const old = await begin();
+  const winner = await diverge(old);
+  const quiet = noise(winner);
+  old.startFencer();
+  old.startKeeper({ PGHERD_FAULT: "after:rewound" });
+  await old.keeper?.exited;
+  await quiet();
+  const last = group.instances.find((instance) => instance !== old && instance !== winner);
+  await winner.query("INSERT INTO t VALUES (4)");
+  await streams(last ?? old, "SELECT sum(n) FROM t", "7");
+  old.startKeeper();
+  await group.loseHost(winner);
+  await streams(old, "SELECT sum(n) FROM t WHERE pg_is_in_recovery()", "7");
+  await standbys(last ?? old, 1);
+  expect(said(old, "applying the configuration while PostgreSQL starts")).toBe(true);
 }, 180_000);
 
 test("a standby for which nobody has the log any more is copied anew", async () => {

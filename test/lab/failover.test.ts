@@ -23,8 +23,6 @@ const faults: readonly Fault[] = [
 ];
 const entry = { noPromotion: false, gapMaxMs: Number.POSITIVE_INFINITY, kind: "usual" } as const;
 
-const isOpen = ({ kind }: Fault) => kind === "partition";
-
 // Outside run.sh there is no box to build a lab in; test.sh always comes through it.
 if (image && directory) {
   let system: System;
@@ -42,15 +40,7 @@ if (image && directory) {
     await system.lab.down();
   }, secondsMax);
 
-  // Known and open: see docs/ha.md, "What is known to go wrong". The matrix of scripts/faults.ts has it.
-  for (const fault of faults.filter(isOpen)) {
-    test.skip(`${describe(fault)}: a former primary that was rewound can stay in recovery`, () =>
-      undefined);
-  }
-
-  test.each(
-    faults.filter((fault) => !isOpen(fault)).map((fault) => [describe(fault), fault] as const),
-  )(
+  test.each(faults.map((fault) => [describe(fault), fault] as const))(
     "%s",
     async (_, fault) => {
       const result = await run.fault(fault, 0);

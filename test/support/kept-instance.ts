@@ -125,8 +125,9 @@ export class KeptInstance {
     this.fencer = this.#spawn("fencer");
   }
 
-  startKeeper(): void {
-    this.keeper = this.#spawn("keeper");
+  /** `env`: fault points, see fault-point.ts. */
+  startKeeper(env: Readonly<Record<string, string>> = {}): void {
+    this.keeper = this.#spawn("keeper", { env });
   }
 
   /** kill -9, and waits for its end. */
@@ -137,7 +138,7 @@ export class KeptInstance {
 
   /** Every process of PostgreSQL dies, without the fencer. */
   async killPostgres(): Promise<void> {
-    await this.#spawn("fencer", "--kill").exited;
+    await this.#spawn("fencer", { more: ["--kill"] }).exited;
   }
 
   /** A configuration of the next generation; `parameters` on top of a small server's. */
@@ -288,7 +289,7 @@ export class KeptInstance {
     await this.killKeeper();
     this.fencer?.kill("SIGKILL");
     await this.fencer?.exited;
-    await this.#spawn("fencer", "--kill").exited;
+    await this.#spawn("fencer", { more: ["--kill"] }).exited;
     rmSync(this.directory, { recursive: true, force: true });
   }
 
@@ -328,11 +329,18 @@ export class KeptInstance {
     return file;
   }
 
-  #spawn(name: "keeper" | "fencer", ...more: string[]): Bun.Subprocess {
+  #spawn(
+    name: "keeper" | "fencer",
+    { more = [], env = {} }: { more?: string[]; env?: Readonly<Record<string, string>> } = {},
+  ): Bun.Subprocess {
     const log = `${this.directory}/${name}.log`;
     const argv = [...agent(name), "--file", this.file.layout.keeper_file, ...more];
     const shell = ["/bin/sh", "-c", 'log="$1"; shift; exec "$@" >>"$log" 2>&1', "sh", log];
-    return Bun.spawn([...shell, ...argv], { stdin: "ignore", detached: true });
+    return Bun.spawn([...shell, ...argv], {
+      stdin: "ignore",
+      detached: true,
+      env: { ...process.env, ...env },
+    });
   }
 
   #insertInstance(): Promise<void> {

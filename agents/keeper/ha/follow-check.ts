@@ -51,7 +51,8 @@ export class FollowCheck {
   /** The goal, without the upstream as long as the data has not been compared with it. */
   async limit(goal: RunGoal): Promise<RunGoal> {
     if (goal.kind !== "standby" || goal.upstream === null) return goal;
-    this.#needed ??= await this.#deps.mechanics.needsProof();
+    // Only a no is kept: data that needed it may have been rewound or copied since.
+    if (this.#needed !== false) this.#needed = await this.#deps.mechanics.needsProof();
     return this.#needed ? { kind: "standby", upstream: null } : goal;
   }
 

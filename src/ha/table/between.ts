@@ -12,7 +12,16 @@ import {
   type Transition,
   wait,
 } from "../transition.ts";
-import { createLease, hasPrimaryData, mayCreate, mayHandOver, stallMs } from "./conditions.ts";
+import {
+  copyAsked,
+  createLease,
+  hasPrimaryData,
+  mayCreate,
+  mayHandOver,
+  reinitializeIntent,
+  rejoinOf,
+  stallMs,
+} from "./conditions.ts";
 
 /** A stop that takes longer is ended by force, where the settings name no limit. */
 const stopTimeoutMs = 60_000;
@@ -88,6 +97,15 @@ export const CHANGING: readonly Transition[] = [
     timeout: true,
   },
   {
+    name: "copy as asked instead of starting",
+    from: "changing",
+    to: ["cloning"],
+    when: (s) => isStarting(s) && s.hold === null && reinitializeIntent(s) !== null,
+    decide: copyAsked,
+    action: "clone",
+    goal: "wait",
+  },
+  {
     name: "start without progress",
     from: "changing",
     to: ["stopped"],
@@ -111,6 +129,21 @@ export const CHANGING: readonly Transition[] = [
     action: "fence",
     goal: "any",
     timeout: true,
+  },
+  {
+    name: "follow while it starts",
+    from: "changing",
+    to: ["stopped", "standby"],
+    when: (s) => isStarting(s) && hasStandbyData(s) && rejoinOf(s)?.kind === "follow",
+    decide: (s) => {
+      const plan = rejoinOf(s);
+      const upstream = plan?.kind === "follow" ? plan.upstream : null;
+      return rest({ kind: "standby", upstream }, `waiting: PostgreSQL is starting; ${plan?.why}`);
+    },
+    action: "none",
+    goal: "standby",
+    comment:
+      "a copy or rewound data needs log of the primary before it answers, of the one that is now",
   },
   {
     name: "wait for it",
@@ -162,6 +195,10 @@ function whyUnknown({ local, hold, view }: Situation): string {
 
 function isStarting({ local }: Situation): boolean {
   return local.postgres.kind === "starting";
+}
+
+function hasStandbyData({ local }: Situation): boolean {
+  return local.data.kind === "ready" && local.data.role === "standby";
 }
 
 function startsTooLong(s: Situation): boolean {

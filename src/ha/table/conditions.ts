@@ -86,6 +86,12 @@ export function reinitializeIntent(s: Situation): string | null {
   return null;
 }
 
+export function copyAsked(s: Situation): Outcome {
+  const source = reinitializeIntent(s) ?? "";
+  const goal = { kind: "wait", why: "the data is being replaced" } as const;
+  return act(goal, { kind: "clone", source }, `copying ${source}: a user asked for a new copy`);
+}
+
 export function rejoinRow(
   from: "empty" | "diverged" | "stopped",
   kind: "clone" | "rewind",

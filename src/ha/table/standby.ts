@@ -6,7 +6,7 @@ import { sameVersion, versionOf } from "../lease.ts";
 import { isBound, planRejoin, upstreamOf } from "../rejoin.ts";
 import type { Situation } from "../situation.ts";
 import { act, always, rest, steadyGoal, type Transition, wait } from "../transition.ts";
-import { freeSinceMs, reinitializeIntent } from "./conditions.ts";
+import { copyAsked, freeSinceMs, reinitializeIntent } from "./conditions.ts";
 
 export const STANDBY: readonly Transition[] = [
   {
@@ -25,12 +25,7 @@ export const STANDBY: readonly Transition[] = [
     from: "standby",
     to: ["cloning"],
     when: (s) => s.hold === null && reinitializeIntent(s) !== null,
-    decide: (s) =>
-      act(
-        { kind: "wait", why: "the data is being replaced" },
-        { kind: "clone", source: reinitializeIntent(s) ?? "" },
-        `copying ${reinitializeIntent(s)}: a user asked for a new copy`,
-      ),
+    decide: copyAsked,
     action: "clone",
     goal: "wait",
   },
