@@ -72,7 +72,7 @@ async function chosen(run: StepRun, deps: StepDeps, node: string): Promise<Inten
       };
     });
   const judged = judge(standbys, {
-    primaryLsn: rows?.lease?.optime,
+    lease: rows?.lease,
     maximumLagBytes: settings?.settings.maximum_lag_bytes ?? 0,
     anyLag: inputs.any_lag,
   });

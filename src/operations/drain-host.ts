@@ -107,7 +107,7 @@ function obstacle(
   const judged = judge(
     standbysOf(node, nowMs).filter(({ instanceId }) => others.includes(instanceId)),
     {
-      primaryLsn: node.lease?.optime,
+      lease: node.lease,
       maximumLagBytes: node.group.settings.maximum_lag_bytes,
       anyLag: false,
     },

@@ -153,7 +153,7 @@ function refuseWithout(
     ({ instanceId }) => asked.candidate === undefined || instanceId === asked.candidate.id,
   );
   const judged = judge(standbys, {
-    primaryLsn: node.lease?.optime,
+    lease: node.lease,
     maximumLagBytes: node.group.settings.maximum_lag_bytes,
     anyLag: asked.anyLag,
   });

@@ -174,7 +174,7 @@ function problemOf(view: NodeView, id: string, nowMs: number): string | undefine
   const [judged] = judge(
     standbysOf(view, nowMs).filter(({ instanceId }) => instanceId === id),
     {
-      primaryLsn: view.lease?.optime,
+      lease: view.lease,
       maximumLagBytes: view.group.settings.maximum_lag_bytes,
       anyLag: false,
     },

@@ -1,5 +1,6 @@
 // Which standby should become primary when a person or a plan asks for it: healthy, allowed to, and with the most of
 // the primary's changes. Keepers decide for themselves again; this picks one, or says why there is none.
+import type { LeaseRow } from "../ha/lease.ts";
 import type { HaTags } from "../ha/settings.ts";
 import type { MemberStatus } from "../ha/state.ts";
 import { parseLsn } from "../postgres/lsn.ts";
@@ -25,8 +26,8 @@ export interface Judged {
 }
 
 export interface Yardstick {
-  /** Newest known position of the primary, e.g. "0/3000060". */
-  readonly primaryLsn: string | null | undefined;
+  /** Of the node: says how far the primary was when it was written. */
+  readonly lease: LeaseRow | undefined;
   readonly maximumLagBytes: number;
   /** Asked for in an emergency: neither lag nor the state of its replication counts. */
   readonly anyLag: boolean;
@@ -49,7 +50,7 @@ export function judge(standbys: readonly Standby[], by: Yardstick): readonly Jud
 
 function judgeOne(standby: Standby, by: Yardstick): Judged {
   const { instanceId } = standby;
-  const lagBytes = lagOf(standby, by.primaryLsn);
+  const lagBytes = lagOf(standby, by.lease?.optime);
   const problem = problemOf(standby, lagBytes, by);
   return {
     instanceId,
@@ -61,7 +62,7 @@ function judgeOne(standby: Standby, by: Yardstick): Judged {
 function problemOf(
   { report, isFresh, member, tags }: Standby,
   lagBytes: bigint | undefined,
-  { maximumLagBytes, anyLag }: Yardstick,
+  { maximumLagBytes, anyLag, lease }: Yardstick,
 ): string | undefined {
   if (!report) return "its keeper has never reported";
   if (!isFresh) return "its keeper does not report";
@@ -71,10 +72,21 @@ function problemOf(
   if (member?.unfit) return member.unfit;
   if (anyLag) return undefined;
   if (report.replication_state !== "streaming") return "it does not stream from the primary";
-  if (lagBytes !== undefined && lagBytes > BigInt(maximumLagBytes)) {
+  const certain = lagBytes !== undefined && spokeAfter(member, lease);
+  if (certain && lagBytes > BigInt(maximumLagBytes)) {
     return `it is ${lagBytes} bytes behind`;
   }
   return undefined;
+}
+
+/**
+ * Both speak every few seconds. What a standby said before the primary did is not its lag but what was written in
+ * between; the primary's keeper, which sees both at one moment, judges once more.
+ */
+function spokeAfter(member: MemberStatus | undefined, lease: LeaseRow | undefined): boolean {
+  const seen = member?.seen;
+  if (!seen || !lease) return false;
+  return seen.epoch > lease.epoch || (seen.epoch === lease.epoch && seen.seq >= lease.seq);
 }
 
 function lagOf(standby: Standby, primaryLsn: string | null | undefined): bigint | undefined {
