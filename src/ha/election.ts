@@ -165,7 +165,11 @@ function outOfTurn(s: Situation, row: LeaseRow, freeSinceMs: number): Verdict | 
   const gaveUp = ending?.holder === view.self && ending.kind !== "crash" && ending.kind !== "clean";
   const backoffMs = freeSinceMs + row.ttl_ms;
   if (gaveUp && nowMs < backoffMs) return no("it has just given the lease away", backoffMs);
-  const alive = livingOthers(s).find(({ status }) => isStillPrimary(status, row));
+  // Before its deadline every primary says so, also one that is lost in the next moment.
+  const holderEndedMs = freeSinceMs - view.settings.guard_ms;
+  const alive = livingOthers(s).find(
+    ({ status, heardAtMs }) => heardAtMs > holderEndedMs && isStillPrimary(status, row),
+  );
   const patienceMs = freeSinceMs + row.ttl_ms;
   if (!ending && alive && nowMs < patienceMs) {
     return no(`${alive.status.instance_id} says that it is still primary`, patienceMs);
