@@ -4,6 +4,7 @@ import { messageOf } from "../base/errors.ts";
 import { hostReportStaleMs, hostValidationTimeoutMs } from "../base/limits.ts";
 import { buildVersion } from "../base/version.ts";
 import { factsOf } from "../plan/placement.ts";
+import { parseVersion, synchronousFlaw } from "../postgres/version.ts";
 import type { HostRecord } from "../spec/host.ts";
 import type { HostDoctorResponse, HostFinding } from "../spec/host-doctor.ts";
 import { listHosts, type StoredHost } from "../store/hosts.ts";
@@ -29,6 +30,7 @@ export async function hostDoctor(
       machine(deps, runtime, host, hosts),
       membership(runtime, host.record),
       versions(host.record),
+      flaws(host.record),
       leftovers(deps, runtime, host.record),
     ])
   ).flat();
@@ -150,6 +152,16 @@ async function versions(record: HostRecord): Promise<readonly HostFinding[]> {
     ? "the leader brings the newer one there by itself once all members have it"
     : "replace the program of the older one and restart its server";
   return [{ severity: "warning", code: "other_version", message, remedy }];
+}
+
+function flaws({ installations }: HostRecord): readonly HostFinding[] {
+  return installations.flatMap(({ version }) => {
+    const parsed = parseVersion(version);
+    const message = parsed && synchronousFlaw(parsed);
+    if (message === undefined) return [];
+    const remedy = "install the newest minor release of its packages";
+    return [{ severity: "warning", code: "synchronous_flaw", message, remedy }];
+  });
 }
 
 /** Keepers that nobody knows of, and instances that have none. */

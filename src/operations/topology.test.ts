@@ -77,6 +77,10 @@ describe("topology", () => {
     const after = await nodes.topology("shop");
     expect(after.revision).toBe(2);
     expect(after.nodes[0]?.synchronous).toMatchObject({ mode: "on", count: 2, degraded: true });
+    // The hosts of the tests have 17.0.
+    const { warnings = [] } = after.nodes[0]?.synchronous ?? {};
+    expect(warnings).toHaveLength(3);
+    expect(warnings[0]).toMatch(/^shop-n1-\w+: PostgreSQL 17\.0 can acknowledge .* 17\.5 cannot$/);
     const member = after.nodes[0]?.instances.find(({ instance_id }) => instance_id === c);
     expect(member?.tags).toEqual({ nofailover: true, replicatefrom: "host-2" });
     await expect(

@@ -3,6 +3,7 @@ import { rfc3339 } from "../base/clock.ts";
 import type { HaMember } from "../ha/settings.ts";
 import { judge } from "../plan/successor.ts";
 import { parseLsn } from "../postgres/lsn.ts";
+import { parseVersion, synchronousFlaw } from "../postgres/version.ts";
 import { resolveNodes } from "../spec/normalise.ts";
 import type { Synchronous, Topology, TopologyInstance, TopologyNode } from "../spec/topology.ts";
 import { type DatabaseRecord, loadDatabase } from "../store/databases.ts";
@@ -107,7 +108,17 @@ export function presentSynchronous(view: NodeView, record: DatabaseRecord): Sync
     degrade_after: Math.round(degrade_after_ms / 1_000),
     standbys,
     degraded: mode !== "off" && (standbys.length === 0 || (sync?.count ?? 0) < count),
+    warnings: mode === "off" ? [] : flawsOf(view),
   };
+}
+
+/** Known flaws of the releases that run. */
+function flawsOf({ instances }: NodeView): string[] {
+  return instances.flatMap(({ id, report }) => {
+    const version = parseVersion(report?.postgres_version ?? "");
+    const flaw = version && synchronousFlaw(version);
+    return flaw === undefined ? [] : [`${id}: ${flaw}`];
+  });
 }
 
 function presentMember(

@@ -5,6 +5,7 @@ import {
   parsePrintedVersion,
   parseVersion,
   parseVersionNumber,
+  synchronousFlaw,
   versionNumber,
 } from "./version.ts";
 
@@ -34,4 +35,13 @@ test("versions sort by number, prereleases before their release", () => {
 test("server_version_num goes both ways", () => {
   expect(parseVersionNumber(170011)).toEqual({ major: 17, minor: 11 });
   expect(versionNumber({ major: 9 + 6, minor: 18 })).toBe(150018);
+});
+
+test("releases whose commits may skip their wait for a standby are known", () => {
+  const flaw = (text: string) => synchronousFlaw(parseVersion(text) ?? { major: 0, minor: 0 });
+  expect(flaw("17.4")).toContain("17.5 cannot");
+  expect(flaw("15.12")).toContain("15.13 cannot");
+  for (const sound of ["17.5", "17.11", "16.9", "18.0", "18beta1"]) {
+    expect(flaw(sound)).toBeUndefined();
+  }
 });

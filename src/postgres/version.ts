@@ -57,3 +57,17 @@ function stageOf(version: PostgresVersion): number {
   if (!match) return STAGES.length * 100;
   return STAGES.indexOf(match[1] ?? "") * 100 + Number(match[2] || "0");
 }
+
+/** First minor release in which no commit skips its wait for a standby. */
+const WAITS_SINCE: Readonly<Record<number, number>> = { 13: 21, 14: 18, 15: 13, 16: 9, 17: 5 };
+
+/**
+ * What is wrong with synchronous replication in a release; undefined = nothing. Until May 2025 a commit right after a
+ * start or a promotion could be acknowledged without its standby, because the checkpointer had not told yet that there
+ * is one to wait for (release notes of 17.5, 16.9, 15.13, 14.18 and 13.21).
+ */
+export function synchronousFlaw({ major, minor }: PostgresVersion): string | undefined {
+  const fixed = WAITS_SINCE[major];
+  if (fixed === undefined || minor >= fixed) return undefined;
+  return `PostgreSQL ${major}.${minor} can acknowledge a commit right after a start without waiting for a standby; ${major}.${fixed} cannot`;
+}

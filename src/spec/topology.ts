@@ -31,6 +31,8 @@ export const Synchronous = closed({
   standbys: Strings,
   /** Wanted, but not in force. */
   degraded: Type.Boolean(),
+  /** What could break the promise although everything is in force, e.g. a release with a known flaw. */
+  warnings: Strings,
 });
 export type Synchronous = Static<typeof Synchronous>;
 

@@ -108,6 +108,7 @@ function topologyOf(databaseId: string): Topology {
           degrade_after: 10,
           standbys: [],
           degraded: false,
+          warnings: [],
         },
         maximum_lag_on_failover: 1_048_576,
         instances: [
