@@ -141,11 +141,11 @@ async function withGroup(
 export function renderer(deps: Pick<LoopDeps, "file" | "systemUsers">, memory: Memory): () => void {
   let rendered = "";
   return () => {
-    const { config, part, systemIdentifier, slotLogBytes, decodingWaitsFor } = memory;
+    const { config, part, systemIdentifier, slotLogBytes, decodingWaitsFor, copySlots } = memory;
     if (!config) return;
     const refused = memory.refusal?.generation === config.generation;
     const of = [config.generation, refused, memory.accepted?.generation];
-    const ofGroup = [systemIdentifier, part, slotLogBytes, decodingWaitsFor];
+    const ofGroup = [systemIdentifier, part, slotLogBytes, decodingWaitsFor, copySlots];
     const key = JSON.stringify([of, ofGroup], plainBigint);
     if (key === rendered) return;
     rendered = key;
@@ -202,11 +202,11 @@ function groundOf({ part, refusal, accepted }: Memory, config: InstanceConfig): 
 
 function renderWanted(
   { file: { layout }, systemUsers }: Pick<LoopDeps, "file" | "systemUsers">,
-  { part, systemIdentifier = "", slotLogBytes, decodingWaitsFor }: Memory,
+  { part, systemIdentifier = "", slotLogBytes, decodingWaitsFor, copySlots }: Memory,
   config: InstanceConfig,
 ): ConfigurationTexts {
   if (!part) return renderConfiguration(config, layout, systemUsers);
-  const input = { config, layout, systemIdentifier, slotLogBytes, decodingWaitsFor };
+  const input = { config, layout, systemIdentifier, slotLogBytes, decodingWaitsFor, copySlots };
   const role = roleOfPart(part, input);
   return renderConfiguration(configOfPart(part, config), layout, systemUsers, role);
 }

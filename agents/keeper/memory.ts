@@ -88,6 +88,8 @@ export interface Memory {
   slotLogBytes: number | undefined;
   /** Members for which logical decoding on the primary waits (17+). */
   decodingWaitsFor: readonly string[];
+  /** While it follows, it has copies of the upstream's logical slots (17+). */
+  copySlots: boolean;
   /** Something of the group is under way: look at PostgreSQL in every cycle. */
   hot: boolean;
   /** A checkpoint runs that was ordered after a promotion. */
@@ -139,6 +141,7 @@ export function emptyMemory(): Memory {
     part: undefined,
     slotLogBytes: undefined,
     decodingWaitsFor: [],
+    copySlots: false,
     hot: false,
     checkpointing: false,
     decision: "starting",

@@ -29,7 +29,12 @@ test("a connection string names its peer's authority and never a password", () =
 
 test("the settings of a standby, and of one that lets go", () => {
   const following = replicationSettings(
-    { major: 17, follow: { conninfo: "host='a'", slot: "s" }, synchronizedStandbySlots: ["b"] },
+    {
+      major: 17,
+      follow: { conninfo: "host='a'", slot: "s" },
+      copySlots: true,
+      synchronizedStandbySlots: ["b"],
+    },
     {},
   );
   expect(following).toMatchObject({
@@ -40,6 +45,7 @@ test("the settings of a standby, and of one that lets go", () => {
     sync_replication_slots: "on",
     synchronized_standby_slots: "b",
   });
+  expect(replicationSettings({ major: 17 }, {})).toMatchObject({ sync_replication_slots: "off" });
   const alone = replicationSettings({ major: 15 }, {});
   expect(alone).toMatchObject({ primary_conninfo: "", primary_slot_name: "" });
   expect(alone).not.toHaveProperty("sync_replication_slots");

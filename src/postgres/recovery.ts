@@ -65,6 +65,11 @@ export interface ReplicationRole {
   readonly follow?: { readonly conninfo: string; readonly slot: string | null };
   /** synchronous_standby_names, complete. Absent: whatever the plan says. */
   readonly synchronousStandbyNames?: string;
+  /**
+   * Have copies of the upstream's logical slots (17+). The process that makes them gives up for ten seconds and more
+   * when it meets an own slot of the same name (hazard H77).
+   */
+  readonly copySlots?: boolean;
   /** Physical slots that logical decoding waits for on the primary (17+). */
   readonly synchronizedStandbySlots?: readonly string[];
   /** What slots of absent members may keep of the log at most; see `slotLogBound`. */
@@ -128,7 +133,7 @@ export function replicationSettings(
   role: ReplicationRole,
   planned: Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> {
-  const { follow, synchronousStandbyNames, synchronizedStandbySlots, major } = role;
+  const { follow, synchronousStandbyNames, major } = role;
   return {
     ...NO_TARGETS,
     hot_standby: "on",
@@ -144,15 +149,15 @@ export function replicationSettings(
     ...(synchronousStandbyNames === undefined
       ? {}
       : { synchronous_standby_names: synchronousStandbyNames }),
-    ...(major >= 17 ? slotSettings(synchronizedStandbySlots ?? []) : {}),
+    ...(major >= 17 ? slotSettings(role) : {}),
     ...atLeast(role.atLeast, planned),
   };
 }
 
-function slotSettings(standbySlots: readonly string[]): Readonly<Record<string, string>> {
+function slotSettings(role: ReplicationRole): Readonly<Record<string, string>> {
   return {
-    sync_replication_slots: "on",
-    synchronized_standby_slots: standbySlots.join(","),
+    sync_replication_slots: role.copySlots ? "on" : "off",
+    synchronized_standby_slots: (role.synchronizedStandbySlots ?? []).join(","),
   };
 }
 

@@ -31,6 +31,7 @@ for (const server of completeServers()) {
       advanced: [],
       unprotected: ["theirs"],
       protects: false,
+      stranded: [],
       problems: [],
     });
     const changes = await ensure(primary, { name: own }, { name: other }, { name: "no-slot" });
@@ -97,18 +98,28 @@ for (const server of completeServers().filter(({ major }) => major >= 17)) {
     const said = await winner.value(changes);
     expect(said).toContain("n[integer]:3");
     expect(said).toContain("n[integer]:2");
-    // The old primary comes back with its own slot of that name, which gives way to the copy.
+    // The old primary comes back with its own slot of that name, which gives way to the copy once there is a primary.
     await old.mechanics.prepareStandby();
     await winner.ensureSlots();
-    await old.start({ follow: winner });
-    expect((await ensure(old, { name: memberSlotName(winner.id) })).dropped).toContain("feed");
+    await old.start({});
+    expect(await ensure(old, slots)).toMatchObject({ dropped: [], stranded: ["feed"] });
+    await old.reconfigure({ follow: winner, role: { copySlots: false } });
+    await old.untilStreaming();
+    // A copy begins no earlier than the oldest slot there. That of the winner still is where it was in the middle of the
+    // shutdown, which may be no beginning of a record: decoding would fail there.
+    const confirmedLsn = parseLsn(await winner.value("pg_current_wal_flush_lsn()")) ?? 0n;
+    expect(await ensure(old, { ...slots, confirmedLsn })).toMatchObject({
+      dropped: ["feed"],
+      stranded: [],
+    });
+    await old.reconfigure({ follow: winner });
     await old.until("the slot's copy on the old primary", async () => {
       await winner.sql("SELECT pg_log_standby_snapshot()");
       await winner.sql(take);
       const [row] = await old.sql(`SELECT (${ready}) AS ready`);
       return row?.ready === true ? true : undefined;
     });
-    expect((await ensure(old, { name: memberSlotName(winner.id) })).dropped).toEqual([]);
+    expect((await ensure(old, slots)).dropped).toEqual([]);
   }, 180_000);
 }
 

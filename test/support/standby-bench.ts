@@ -281,6 +281,7 @@ export class Member {
     const wanted: ReplicationRole = {
       major,
       ...(conninfo === undefined ? {} : { follow: { conninfo, slot: memberSlotName(this.id) } }),
+      copySlots: conninfo !== undefined,
       ...role,
     };
     const users = [postgresUser ?? "", process.env.USER ?? "root", "root"].filter((u) => u !== "");

@@ -356,6 +356,7 @@ export class Group implements GroupParts {
     memory.part = partOf(allowed, this.sensor.offline?.control.settings) ?? memory.part;
     this.#follow.look(local, decision.goal, signal);
     memory.decodingWaitsFor = this.slots.decodingWaitsFor(local.postgres, boot.bootMs());
+    memory.copySlots = this.slots.mayCopy(local.postgres);
     this.#tellNews();
     await this.#disarm(local);
     void this.#tend(local, signal);
@@ -388,16 +389,16 @@ export class Group implements GroupParts {
 
   /** Housekeeping of a running member, beside the loop and one at a time. */
   async #tend(local: LocalView, signal: AbortSignal): Promise<void> {
-    const { kind } = local.postgres;
-    if (this.#tending || (kind !== "standby" && kind !== "primary")) return;
+    const { postgres } = local;
+    if (this.#tending || (postgres.kind !== "standby" && postgres.kind !== "primary")) return;
     this.#tending = true;
     try {
       const open = await session(this.#deps, this.#memory);
-      if (kind === "primary" && !this.#rolesMade) await this.#makeRoles(open);
+      if (postgres.kind === "primary" && !this.#rolesMade) await this.#makeRoles(open);
       await this.#proveSetting(signal);
       const others = [...this.watch.others.values()].map(({ status }) => status);
-      await this.slots.tend(open, kind, others, signal);
-      const streams = local.postgres.kind === "standby" && local.postgres.streaming;
+      await this.slots.tend(open, postgres, others, signal);
+      const streams = postgres.kind === "standby" && postgres.streaming;
       if (streams && !this.#confirmed) {
         await this.#mechanics.confirmClone(signal);
         const { attempts } = this.#file;

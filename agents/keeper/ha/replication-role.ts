@@ -88,6 +88,8 @@ export interface PartInput {
   readonly slotLogBytes: number | undefined;
   /** Members that have to have a change before logical decoding shows it (17+). */
   readonly decodingWaitsFor: readonly string[];
+  /** A member that follows may have copies of logical slots (17+). */
+  readonly copySlots: boolean;
 }
 
 /** What follows from the part for the settings of replication. */
@@ -98,6 +100,7 @@ export function roleOfPart(part: GroupPart, input: PartInput): ReplicationRole {
     ...syncNamesOf(part, input),
     ...(part.atLeast ? { atLeast: part.atLeast } : {}),
     ...(input.slotLogBytes === undefined ? {} : { slotLogBytes: input.slotLogBytes }),
+    copySlots: part.upstream !== null && input.copySlots,
     synchronizedStandbySlots:
       part.upstream === null ? input.decodingWaitsFor.map(memberSlotName) : [],
   };

@@ -4,7 +4,7 @@ import type { Clock } from "../../../src/base/clock.ts";
 import { messageOf } from "../../../src/base/errors.ts";
 import { decodingGraceMs, slotCheckIntervalMs } from "../../../src/base/limits.ts";
 import type { Logger } from "../../../src/base/log.ts";
-import type { PostgresView } from "../../../src/ha/observed.ts";
+import type { PostgresView, PrimaryView, StandbyView } from "../../../src/ha/observed.ts";
 import type { HaMember } from "../../../src/ha/settings.ts";
 import type { MemberStatus } from "../../../src/ha/state.ts";
 import { parseLsn } from "../../../src/postgres/lsn.ts";
@@ -27,6 +27,11 @@ export class Slots {
   #unprotected = "";
   /** The primary has logical slots that standbys are to have. */
   #protects = false;
+  /**
+   * No slot of a time as primary is in the way of copies. Of a standby that an earlier keeper started it is taken for
+   * granted, so that nothing changes under it.
+   */
+  #clear = true;
 
   constructor(deps: SlotsDeps) {
     this.#deps = deps;
@@ -35,16 +40,19 @@ export class Slots {
   /** Makes the slots be as they should, when it is time. `others`: how far each member is. */
   async tend(
     session: SqlSession,
-    role: "primary" | "standby",
+    postgres: StandbyView | PrimaryView,
     others: readonly MemberStatus[],
     signal: AbortSignal,
   ): Promise<void> {
     const { clock, log, mechanics, members, self } = this.#deps;
     const nowMs = clock.monotonicMs();
+    const role = postgres.kind;
+    const mayClear = postgres.kind === "standby" && postgres.streaming && !this.#clear;
     const key = `${role} ${members()
       .map(({ instance_id }) => instance_id)
       .join()}`;
-    if (key === this.#wanted && nowMs - this.#lookedAtMs < slotCheckIntervalMs) return;
+    const lookedLately = key === this.#wanted && nowMs - this.#lookedAtMs < slotCheckIntervalMs;
+    if (lookedLately && !mayClear) return;
     this.#lookedAtMs = nowMs;
     const wanted = members()
       .filter(({ instance_id }) => instance_id !== self)
@@ -53,6 +61,7 @@ export class Slots {
       const changes = await mechanics.ensureSlots(session, wanted, signal);
       const { created, dropped, problems, unprotected } = changes;
       this.#protects = changes.protects;
+      if (role === "standby" && changes.stranded.length === 0) this.#clear = true;
       this.#wanted = key;
       if (created.length + dropped.length > 0) log.info("slots changed", { created, dropped });
       if (unprotected.join() !== this.#unprotected && unprotected.length > 0) {
@@ -65,6 +74,12 @@ export class Slots {
     } catch (error) {
       log.warn("slots could not be looked after", { error: messageOf(error) });
     }
+  }
+
+  /** Whether a member that follows may have copies of logical slots. */
+  mayCopy(postgres: PostgresView): boolean {
+    if (postgres.kind === "stopped" || postgres.kind === "primary") this.#clear = false;
+    return this.#clear;
   }
 
   /**

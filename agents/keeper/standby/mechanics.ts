@@ -158,6 +158,8 @@ export interface SlotChanges {
   readonly unprotected: readonly string[];
   /** A primary has logical slots that standbys are to have: decoding should wait for them (17+). */
   readonly protects: boolean;
+  /** Logical slots of a standby's time as primary that are still there (17+). */
+  readonly stranded: readonly string[];
   /** What could not be done, one sentence each; tried again the next time. */
   readonly problems: readonly string[];
 }
@@ -228,8 +230,8 @@ export interface StandbyMechanics {
 
   /**
    * Makes the physical slots be as wanted, on a primary or a standby. Drops slots of members that are no longer
-   * wanted, and on a standby those that it has from its time as primary and that keep copies of the new primary's from
-   * coming (17+); both only when nobody uses them.
+   * wanted, and on a standby that streams those that it has from its time as primary and that keep copies of the new
+   * primary's from coming (17+); both only when nobody uses them.
    */
   ensureSlots(
     session: SqlSession,

@@ -22,6 +22,7 @@ interface Changes {
   readonly advanced: string[];
   readonly unprotected: readonly string[];
   readonly protects: boolean;
+  readonly stranded: readonly string[];
   readonly problems: string[];
 }
 
@@ -36,16 +37,20 @@ export async function ensureSlots(
   const standby = positions?.in_recovery === true;
   const slots = (await session.query(selectSlots)).map(parseSlot);
   const logical = standby ? [] : slots.filter((slot) => slot.kind === "logical" && !slot.temporary);
+  const stranded = standby ? slots.filter(isStranded) : [];
+  // Without a primary it may become that again, and its consumers go on where they were.
+  const streams = positions?.receiver_status === "streaming";
+  const needless = streams ? stranded.filter((slot) => !slot.active) : [];
   const changes: Changes = {
     created: [],
     dropped: [],
     advanced: [],
     unprotected: logical.filter(({ failover }) => !failover).map(({ name }) => name),
     protects: logical.some(({ failover }) => failover),
+    stranded: stranded.map(({ name }) => name),
     problems: [],
   };
-  const isNeedless = (slot: SlotRow) => isForgotten(slot, wanted) || (standby && isStranded(slot));
-  for (const slot of slots.filter(isNeedless)) {
+  for (const slot of [...slots.filter((each) => isForgotten(each, wanted)), ...needless]) {
     await attempt(changes, slot.name, async () => {
       await session.query(dropSlot, [slot.name], { signal });
       changes.dropped.push(slot.name);
@@ -58,7 +63,10 @@ export async function ensureSlots(
       if (standby && present) await follow(session, want, { slot: present, replayLsn }, changes);
     });
   }
-  return changes;
+  return {
+    ...changes,
+    stranded: changes.stranded.filter((name) => !changes.dropped.includes(name)),
+  };
 }
 
 /** Ours, of a member that is no longer one, and not in use. */
@@ -69,7 +77,7 @@ function isForgotten(slot: SlotRow, wanted: readonly WantedSlot[]): boolean {
 
 /** Of the time as primary; a copy of the new primary's slot of that name cannot come while it is there (hazard H77). */
 function isStranded(slot: SlotRow): boolean {
-  return slot.kind === "logical" && slot.failover && !slot.synced && !slot.active;
+  return slot.kind === "logical" && slot.failover && !slot.synced;
 }
 
 /** There, and keeping log: one that lost it, or never had any, is made anew (hazard H76). */

@@ -17,6 +17,7 @@ SELECT pg_catalog.pg_is_in_recovery() AS in_recovery,
             ELSE false END AS replay_paused,
        (SELECT received_tli FROM pg_catalog.pg_stat_wal_receiver) AS received_timeline,
        (SELECT pid FROM pg_catalog.pg_stat_wal_receiver) AS receiver_pid,
+       (SELECT status FROM pg_catalog.pg_stat_wal_receiver) AS receiver_status,
        (SELECT sender_host FROM pg_catalog.pg_stat_wal_receiver) AS sender_host,
        (SELECT sender_port FROM pg_catalog.pg_stat_wal_receiver) AS sender_port`;
 
