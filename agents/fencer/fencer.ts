@@ -16,6 +16,7 @@ import {
 } from "../../src/host/process.ts";
 import type { FencerRefusal } from "./client.ts";
 import { Deadline } from "./deadline.ts";
+import { removeForeignLock } from "./foreign-lock.ts";
 import type { Kernel } from "./kernel.ts";
 import { killAll } from "./kill-ladder.ts";
 import type {
@@ -104,6 +105,12 @@ export class Fencer {
       return fail({
         refusal: "leftover",
         message: "backends without a postmaster cannot be ended",
+      });
+    }
+    const stranger = removeForeignLock(this.#deps.territory);
+    if (stranger !== undefined) {
+      this.#deps.log.warn("removed a lock file whose number is another process's now", {
+        pid: stranger,
       });
     }
     return this.#spawn(request);

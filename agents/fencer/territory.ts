@@ -1,6 +1,7 @@
 // Which processes belong to one instance. Every child of PostgreSQL is its own session and process
 // group, and orphans outlive their postmaster, so neither groups nor the pid file find them all.
 import { readlinkSync, statSync } from "node:fs";
+import { accountByName, ownUid } from "../../src/host/account.ts";
 import {
   hasCode,
   isLive,
@@ -9,6 +10,7 @@ import {
   readArguments,
   readUserId,
 } from "../../src/host/process.ts";
+import type { KeeperFile } from "../../src/spec/instance-config.ts";
 
 /** What makes a process one of the instance. */
 export interface Territory {
@@ -17,6 +19,12 @@ export interface Territory {
   readonly uid: number;
   /** All descendants of this process belong to the instance; it itself does not. */
   readonly ancestorPid: number;
+}
+
+/** As the keeper sees it, whose descendants are none of it: by user and directory. */
+export function territoryOf({ layout, postgres_user: user }: KeeperFile): Territory {
+  const uid = user === null ? ownUid() : accountByName(user).uid;
+  return { dataDir: layout.data_dir, uid, ancestorPid: -1 };
 }
 
 /**

@@ -1,13 +1,13 @@
 // The fencer beside a real PostgreSQL: whatever happens to either, nothing that could write is left
 // behind, and nothing that is healthy is disturbed.
 import { afterAll, afterEach, beforeEach, expect, test } from "bun:test";
-import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import type { FencerClient } from "../../agents/fencer/client.ts";
 import type { Fenced, PostgresExit } from "../../agents/fencer/protocol.ts";
 import { membersOf } from "../../agents/fencer/territory.ts";
 import { systemBootClock } from "../../src/base/boot-clock.ts";
 import { systemClock } from "../../src/base/clock.ts";
-import { accountByName, ownUid } from "../../src/host/account.ts";
+import { accountByName, asUser, ownUid } from "../../src/host/account.ts";
 import { listProcesses, readArguments, readProcess, sendSignal } from "../../src/host/process.ts";
 import { FencedInstance, postgresUser, removeTemplate } from "../support/fenced-instance.ts";
 
@@ -72,6 +72,23 @@ test("starts postgres in its own session as its user, and refuses to start a sec
   const second = await client.start(instance.start);
   expect(second).toMatchObject({ ok: false, error: { refusal: "already_running", pid } });
   expect(statSync(instance.socket).mode & 0o777).toBe(0o600);
+});
+
+test("a lock file whose number another process of its user has since a boot does not stop it", async () => {
+  const pid = await start();
+  await client.kill();
+  // Signals from its user reach it, as they would reach the server of another instance.
+  const other = Bun.spawn([...asUser(["/bin/sleep", "60"], postgresUser)], { detached: true });
+  try {
+    const path = `${instance.dataDir}/postmaster.pid`;
+    const lines = readFileSync(path, "utf8").split("\n");
+    expect(lines[0]).toBe(String(pid));
+    writeFileSync(path, [other.pid, ...lines.slice(1)].join("\n"));
+    expect(await start()).toBeGreaterThan(0);
+    expect(other.exitCode).toBe(null);
+  } finally {
+    other.kill("SIGKILL");
+  }
 });
 
 test("a fast stop ends it cleanly and says so at once", async () => {

@@ -55,6 +55,8 @@ for (const server of servers) {
       const { old, winner } = await split(server);
       await old.stop("immediate");
       expect((await offline(old)).endUnknown).toBe("crashed_primary");
+      // As after a power loss: the number in its lock file is that of another server of the same user now.
+      await old.put(`${old.dataDir}/postmaster.pid`, `${winner.pid}\n`);
       await old.mechanics.recoverAlone({ signal: never });
       // H7: until the new primary has checkpointed, which it does by itself some time, nobody is sent to it.
       expect(["wait", "diverged"]).toContain((await judgeStopped(old, winner)).kind);

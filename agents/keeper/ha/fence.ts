@@ -3,9 +3,9 @@ import type { Clock } from "../../../src/base/clock.ts";
 import { AppError, messageOf } from "../../../src/base/errors.ts";
 import { fencerSilentMs } from "../../../src/base/limits.ts";
 import type { Logger } from "../../../src/base/log.ts";
-import { accountByName, ownUid } from "../../../src/host/account.ts";
 import type { KeeperFile } from "../../../src/spec/instance-config.ts";
 import { killAll } from "../../fencer/kill-ladder.ts";
+import { territoryOf } from "../../fencer/territory.ts";
 import type { FencerLink } from "../fencer-link.ts";
 
 export interface FenceDeps {
@@ -49,13 +49,6 @@ export async function byKeeper({
   file,
   clock,
 }: Pick<FenceDeps, "file" | "clock">): Promise<number> {
-  const { postgres_user: user, layout } = file;
-  const territory = {
-    dataDir: layout.data_dir,
-    uid: user === null ? ownUid() : accountByName(user).uid,
-    // Nobody's descendants: they are found by the directory that they work in.
-    ancestorPid: -1,
-  };
-  const proof = await killAll(territory, { clock, reap: () => undefined });
+  const proof = await killAll(territoryOf(file), { clock, reap: () => undefined });
   return proof.remaining;
 }

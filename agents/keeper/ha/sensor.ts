@@ -6,7 +6,6 @@ import { groupProbeIntervalMs } from "../../../src/base/limits.ts";
 import type { Attempts, Doing, LocalView, PostgresView } from "../../../src/ha/observed.ts";
 import type { HaMember } from "../../../src/ha/settings.ts";
 import type { Vote } from "../../../src/ha/state.ts";
-import { accountByName, ownUid } from "../../../src/host/account.ts";
 import { listProcesses, readArguments } from "../../../src/host/process.ts";
 import { replicatorName } from "../../../src/postgres/hba.ts";
 import {
@@ -14,7 +13,7 @@ import {
   parseGroupStatus,
   selectGroupStatus,
 } from "../../../src/postgres/sql/group.ts";
-import { membersOf, postmasterAmong } from "../../fencer/territory.ts";
+import { membersOf, postmasterAmong, territoryOf } from "../../fencer/territory.ts";
 import type { Memory } from "../memory.ts";
 import { type ObserveDeps, session } from "../observe.ts";
 import type { Leftover, OfflineState, Positions, StandbyMechanics } from "../standby/mechanics.ts";
@@ -130,11 +129,7 @@ export class Sensor {
 
   /** The fencer cannot be asked, and no session is open: does PostgreSQL run at all? */
   #unwatched(nowMs: number): PostgresView {
-    const { file } = this.#deps;
-    const user = file.postgres_user;
-    const uid = user === null ? ownUid() : accountByName(user).uid;
-    const territory = { dataDir: file.layout.data_dir, uid, ancestorPid: -1 };
-    const runs = postmasterAmong(membersOf(territory)) !== undefined;
+    const runs = postmasterAmong(membersOf(territoryOf(this.#deps.file))) !== undefined;
     if (!runs) return { kind: "unknown" };
     const sinceMs = this.#since("starting", nowMs);
     return { kind: "starting", sinceMs, progressAtMs: sinceMs };

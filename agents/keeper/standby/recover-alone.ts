@@ -4,6 +4,8 @@ import { AppError } from "../../../src/base/errors.ts";
 import { recoverAloneTimeoutMs } from "../../../src/base/limits.ts";
 import { failureText, succeeded } from "../../../src/host/command.ts";
 import { singleUserArgv } from "../../../src/postgres/commands.ts";
+import { removeForeignLock } from "../../fencer/foreign-lock.ts";
+import { territoryOf } from "../../fencer/territory.ts";
 import type { WorkOptions } from "./mechanics.ts";
 import { inspectOffline } from "./offline.ts";
 import { placesOf, type StandbyDeps } from "./places.ts";
@@ -22,6 +24,7 @@ export async function recoverAlone(deps: StandbyDeps, options: WorkOptions): Pro
   }
   if (before.control.state === "shut down") return;
   options.onProgress?.({ phase: "recovering", text: "recovering from the crash, without clients" });
+  removeForeignLock(territoryOf(deps.file));
   const configFile = `${deps.file.layout.config_dir}/postgresql.conf`;
   const result = await runLong(deps, {
     argv: singleUserArgv(deps.server().binDir, places.data, configFile),
