@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { withEvidence } from "./evidence.ts";
 import { eventually, Lab, type LabHost } from "./lab.ts";
 
 const image = process.env.PGHERD_LAB_IMAGE;
@@ -85,59 +86,65 @@ if (image && directory) {
 
   test(
     "power loss during create",
-    async () => {
-      for (let round = 0; round < rounds; round++) {
-        const id = `power${round}`;
-        const answer = await api("POST", "/v1/databases", {
-          id,
-          spec: {
-            database_name: "shop",
-            port: 0,
-            nodes: [{ name: "n1", host_ids: ["one"] }],
-            database_users: [
-              { username: "admin", password: "s3cret-pass", db_owner: true, attributes: ["LOGIN"] },
-            ],
-            postgresql_conf: { max_connections: 40, shared_buffers: "32MB" },
-            scripts: {
-              post_database_create: [
-                "CREATE TABLE made (n int)",
-                "INSERT INTO made VALUES (1)",
-                "GRANT SELECT ON made TO admin",
+    () =>
+      withEvidence(host, async () => {
+        for (let round = 0; round < rounds; round++) {
+          const id = `power${round}`;
+          const answer = await api("POST", "/v1/databases", {
+            id,
+            spec: {
+              database_name: "shop",
+              port: 0,
+              nodes: [{ name: "n1", host_ids: ["one"] }],
+              database_users: [
+                {
+                  username: "admin",
+                  password: "s3cret-pass",
+                  db_owner: true,
+                  attributes: ["LOGIN"],
+                },
               ],
+              postgresql_conf: { max_connections: 40, shared_buffers: "32MB" },
+              scripts: {
+                post_database_create: [
+                  "CREATE TABLE made (n int)",
+                  "INSERT INTO made VALUES (1)",
+                  "GRANT SELECT ON made TO admin",
+                ],
+              },
             },
-          },
-        });
-        expect(answer.status).toBe(200);
-        const afterMs = Math.round(random(round) * 2_500);
-        await Bun.sleep(afterMs);
-        await host.powerOff();
-        await host.start();
-        await answers("/readyz");
-        const created = await finished(answer.body.task);
-        expect({ afterMs, status: created.status, error: created.error }).toEqual({
-          afterMs,
-          status: "completed",
-          error: undefined,
-        });
-        await eventually(
-          `${id} is available`,
-          async () => {
-            const { body } = await api("GET", `/v1/databases/${id}`);
-            return body.state === "available" && body.instances[0].state === "available";
-          },
-          30_000,
-        );
-        const { addresses, port } = (await api("GET", `/v1/databases/${id}`)).body.instances[0]
-          .connection_info;
-        const url = `postgresql://admin:s3cret-pass@${addresses[0]}:${port}/shop`;
-        expect(await shell(`psql -XAtc 'SELECT count(*) FROM made' ${url}`)).toBe("1");
-        const removed = await finished((await api("DELETE", `/v1/databases/${id}`)).body.task);
-        expect({ afterMs, status: removed.status }).toEqual({ afterMs, status: "completed" });
-        const places = ["/etc/systemd/system", "/var/lib/pgherd/keepers", "/run/pgherd"];
-        expect(await shell(`find ${places.join(" ")} -name '*${id}-n1-*'`)).toBe("");
-        expect(await shell(`ps -eo args | grep '[p]ower${round}-n1-' || true`)).toBe("");
-      }
-    },
+          });
+          expect(answer.status).toBe(200);
+          const afterMs = Math.round(random(round) * 2_500);
+          await Bun.sleep(afterMs);
+          await host.powerOff();
+          await host.start();
+          await answers("/readyz");
+          const created = await finished(answer.body.task);
+          expect({ afterMs, status: created.status, error: created.error }).toEqual({
+            afterMs,
+            status: "completed",
+            error: undefined,
+          });
+          await eventually(
+            `${id} is available`,
+            async () => {
+              const { body } = await api("GET", `/v1/databases/${id}`);
+              return body.state === "available" && body.instances[0].state === "available";
+            },
+            30_000,
+          );
+          const { addresses, port } = (await api("GET", `/v1/databases/${id}`)).body.instances[0]
+            .connection_info;
+          const url = `postgresql://admin:s3cret-pass@${addresses[0]}:${port}/shop`;
+          expect(await shell(`psql -XAtc 'SELECT count(*) FROM made' ${url}`)).toBe("1");
+          const removed = await finished((await api("DELETE", `/v1/databases/${id}`)).body.task);
+          expect({ afterMs, status: removed.status }).toEqual({ afterMs, status: "completed" });
+          const places = ["/etc/systemd/system", "/var/lib/pgherd/keepers", "/run/pgherd"];
+          expect(await shell(`find ${places.join(" ")} -name '*${id}-n1-*'`)).toBe("");
+          expect(await shell(`ps -eo args | grep '[p]ower${round}-n1-' || true`)).toBe("");
+        }
+      }),
     secondsMax,
   );
 }

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { withEvidence } from "./evidence.ts";
 import { eventually, Lab, type LabHost } from "./lab.ts";
 
 const image = process.env.PGHERD_LAB_IMAGE;
@@ -221,30 +222,33 @@ if (image && directory) {
 
   test(
     "an orderly reboot and a power loss: everything comes back by itself with its data",
-    async () => {
-      await sql("shop17", "CREATE TABLE kept AS SELECT 7 AS n");
-      await host.reboot();
-      await serverReady();
-      await eventually(
-        "shop17 answers",
-        async () => (await sql("shop17", "SELECT n FROM kept").catch(() => "")) === "7",
-        60_000,
-      );
-      await host.powerOff();
-      await host.start();
-      await serverReady();
-      await eventually(
-        "shop17 answers",
-        async () => (await sql("shop17", "SELECT n FROM kept").catch(() => "")) === "7",
-        60_000,
-      );
-      await eventually(
-        "shop18 is available",
-        async () => (await api("GET", "/v1/databases/shop18")).instances[0].state === "available",
-        60_000,
-      );
-    },
-    secondsMax,
+    () =>
+      withEvidence(host, async () => {
+        await sql("shop17", "CREATE TABLE kept AS SELECT 7 AS n");
+        await host.reboot();
+        await serverReady();
+        await eventually(
+          "shop17 answers",
+          async () => (await sql("shop17", "SELECT n FROM kept").catch(() => "")) === "7",
+          60_000,
+        );
+        await host.powerOff();
+        await host.start();
+        await serverReady();
+        await eventually(
+          "shop17 answers",
+          async () => (await sql("shop17", "SELECT n FROM kept").catch(() => "")) === "7",
+          60_000,
+        );
+        await eventually(
+          "shop18 is available",
+          async () =>
+            (await api("GET", "/v1/databases/shop18")).instances?.[0]?.state === "available",
+          60_000,
+        );
+      }),
+    // As long as its waits together, so that the one that fails says so.
+    360_000,
   );
 
   test(
