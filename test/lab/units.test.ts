@@ -1,6 +1,7 @@
 // The driver's units under a real service manager: what may be stopped without PostgreSQL noticing, and
 // what stops it cleanly. Without server, store or keeper: those have the tour.
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually, Lab, type LabHost } from "./lab.ts";
 
@@ -177,6 +178,25 @@ if (image && directory) {
       expect(await run("find", "/var/lib/postgresql", "-name", "shop-n1*")).toBe("");
       expect((await host.exec(["pgrep", "-x", "postgres"], { check: false })).stdout).toBe("");
       await driver("remove");
+    },
+    timeoutMs,
+  );
+
+  test(
+    "the server is started again however often it failed",
+    async () => {
+      const unit = "etc/systemd/system/pgherd.service";
+      copyFileSync(join(import.meta.dir, "../../packaging/pgherd.service"), join(host.root, unit));
+      const place = join(host.root, "usr/local/bin/pgherd");
+      writeFileSync(place, "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+      await run("systemctl", "daemon-reload");
+      await run("systemctl", "start", "--no-block", "pgherd.service");
+      // Five within ten seconds are the service manager's own limit.
+      await eventually(
+        "the sixth restart",
+        async () => Number(await property("pgherd.service", "NRestarts")) >= 6,
+      );
+      await run("systemctl", "stop", "pgherd.service");
     },
     timeoutMs,
   );
