@@ -10,6 +10,7 @@ import {
   status,
   view,
 } from "../../test/support/ha-situations.ts";
+import { decide } from "./decide.ts";
 import { judge } from "./election.ts";
 import { contestableAtMs } from "./lease.ts";
 import { situationOf } from "./situation.ts";
@@ -39,4 +40,19 @@ test("one that still says so when its PostgreSQL should be gone is waited for, f
   const told = verdict(NOW - 8_100 + row.ttl_ms - SETTINGS.guard_ms + 200);
   expect(told).toMatchObject({ ok: false, why: "a says that it is still primary" });
   expect(told).toHaveProperty("untilMs");
+});
+
+test("a standby that promised its primary to keep away goes on receiving from it", () => {
+  const sight = { row, readAtMs: NOW, seenAtMs: NOW - 8_100, wentBack: false };
+  const at = local({ data: data(), postgres: standby({ upstream: "a", streaming: true }) });
+  const decided = (untilMs: number, epoch = row.epoch) => {
+    const promise = { holder: "a", epoch, untilMs };
+    return decide(view("b", row, { lease: sight, promise }), at, NOW);
+  };
+  const follows = { state: "standby", goal: { kind: "standby", upstream: "a" } };
+  expect(decided(NOW + 1)).toMatchObject(follows);
+  // Over, or given to a primary that was replaced since.
+  for (const over of [decided(NOW - 1), decided(NOW + 1, row.epoch - 1)]) {
+    expect(over).toMatchObject({ state: "candidate", goal: { upstream: null } });
+  }
 });

@@ -72,10 +72,19 @@ function standingOf(view: GroupView, local: LocalView, nowMs: number): LeaseStan
     const taken = row.incarnation !== incarnation && local.heldEpoch === row.epoch;
     return { kind: taken ? "usurped" : "earlier", row };
   }
-  if (nowMs >= contestableAtMs(lease.seenAtMs, row.ttl_ms)) {
-    return { kind: "free", row, released: false };
-  }
+  if (nowMs >= freeFromMs(view, row)) return { kind: "free", row, released: false };
   return { kind: "other", row, holder: row.holder };
+}
+
+/**
+ * From when on nobody holds the lease. A holder that this member promised to keep away from goes on without the store:
+ * it is still the primary, and a standby that stopped receiving would stop its synchronous commits.
+ */
+export function freeFromMs({ lease, promise }: GroupView, row: LeaseRow): number {
+  const seenAtMs = lease?.seenAtMs ?? 0;
+  if (row.holder === null) return seenAtMs;
+  const promised = promise?.holder === row.holder && promise.epoch === row.epoch;
+  return Math.max(contestableAtMs(seenAtMs, row.ttl_ms), promised ? promise.untilMs : 0);
 }
 
 function holdOf(view: GroupView): string | null {

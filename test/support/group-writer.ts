@@ -59,10 +59,11 @@ export class GroupWriter {
     return found;
   }
 
-  /** Acknowledged rows that are not there. */
+  /** Rows that are not there although they were acknowledged before this was asked. */
   async lost(primary: KeptInstance): Promise<readonly number[]> {
+    const acknowledged = [...this.acknowledged];
     const found = new Set((await primary.query("SELECT id FROM written")).split("\n").map(Number));
-    return this.acknowledged.map(({ id }) => id).filter((id) => !found.has(id));
+    return acknowledged.map(({ id }) => id).filter((id) => !found.has(id));
   }
 
   /** Waits until so many more rows were acknowledged. */

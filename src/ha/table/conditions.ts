@@ -1,6 +1,5 @@
 // Conditions and rows that several states share.
 import { crashSuccessorOf } from "../election.ts";
-import { contestableAtMs, type LeaseRow } from "../lease.ts";
 import { planRejoin } from "../rejoin.ts";
 import type { Situation } from "../situation.ts";
 import { firstRecord } from "../sync.ts";
@@ -146,10 +145,4 @@ export function whyWaiting(s: Situation): string {
     default:
       return rejoinOf(s)?.why ?? "waiting";
   }
-}
-
-/** Since when the lease may be taken, as far as this member knows. */
-export function freeSinceMs({ view }: Situation, row: LeaseRow): number {
-  const seenAtMs = view.lease?.seenAtMs ?? 0;
-  return row.holder === null ? seenAtMs : contestableAtMs(seenAtMs, row.ttl_ms);
 }

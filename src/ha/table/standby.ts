@@ -4,9 +4,9 @@ import type { RunGoal } from "../action.ts";
 import { judge } from "../election.ts";
 import { sameVersion, versionOf } from "../lease.ts";
 import { isBound, planRejoin, upstreamOf } from "../rejoin.ts";
-import type { Situation } from "../situation.ts";
+import { freeFromMs, type Situation } from "../situation.ts";
 import { act, always, rest, steadyGoal, type Transition, wait } from "../transition.ts";
-import { copyAsked, freeSinceMs, reinitializeIntent } from "./conditions.ts";
+import { copyAsked, reinitializeIntent } from "./conditions.ts";
 
 export const STANDBY: readonly Transition[] = [
   {
@@ -186,5 +186,5 @@ function raceGoal(s: Situation): RunGoal {
 }
 
 function verdictOf(s: Situation) {
-  return s.lease.kind === "free" ? judge(s, s.lease.row, freeSinceMs(s, s.lease.row)) : null;
+  return s.lease.kind === "free" ? judge(s, s.lease.row, freeFromMs(s.view, s.lease.row)) : null;
 }

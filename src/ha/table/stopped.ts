@@ -1,6 +1,6 @@
 // Rows for a member with good data whose PostgreSQL does not run: give the lease away, go on with it, or follow.
 import { crashSuccessorOf, judge, resumesAsPrimary } from "../election.ts";
-import type { Situation } from "../situation.ts";
+import { freeFromMs, type Situation } from "../situation.ts";
 import {
   act,
   isMine,
@@ -16,7 +16,6 @@ import {
 import {
   crashOf,
   createLease,
-  freeSinceMs,
   hasFailed,
   isEmpty,
   isGone,
@@ -245,7 +244,7 @@ function mayResume(s: Situation) {
   if (s.lease.kind !== "free" || s.position === null || isLeaving(s)) return null;
   const { row } = s.lease;
   if (!resumesAsPrimary(s, row, s.position)) return null;
-  return judge(s, row, freeSinceMs(s, row));
+  return judge(s, row, freeFromMs(s.view, row));
 }
 
 function isWaitingVerdict(verdict: ReturnType<typeof mayResume>): boolean {

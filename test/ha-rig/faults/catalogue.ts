@@ -118,7 +118,11 @@ export function catalogue(detectionMs: number): CatalogueEntry[] {
         takenOver: true,
         core: true,
       },
-      { fault: { kind: "partition", links: "store", on: "primary", forMs: long } },
+      {
+        fault: { kind: "partition", links: "store", on: "primary", forMs: long },
+        quiet: true,
+        gapMaxMs: goesOnMs,
+      },
       {
         fault: { kind: "partition", links: "replication", on: "primary", forMs: long },
         quiet: true,
