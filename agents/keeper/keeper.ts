@@ -25,11 +25,14 @@ import {
   takeFiles,
 } from "./loop.ts";
 import { emptyMemory, type Memory } from "./memory.ts";
+import { sqlTarget } from "./observe.ts";
 import { postgresState, replicationState, roleOf, statusIsFresh } from "./report.ts";
 import { RestApi, type RestOutcome } from "./rest.ts";
 import { performOnGroup } from "./rest-intents.ts";
 import type { RestView } from "./rest-json.ts";
 import type { RestCommand } from "./rest-messages.ts";
+import { Slots } from "./slots.ts";
+import { openSession } from "./sql.ts";
 import { StoreLink } from "./store-link.ts";
 import { Wake } from "./wake.ts";
 
@@ -93,6 +96,13 @@ export class Keeper {
       fencer: this.#fencer,
       store: this.#store,
       certificates: new CertificateWatch(deps, file.layout.certificate_dir),
+      slots: new Slots({
+        ...deps,
+        log: log.component("slots"),
+        memory: this.#memory,
+        openDatabase: (database, signal) =>
+          openSession(sqlTarget(this.#loop, this.#memory, database), clock, signal),
+      }),
       group: () => this.#group,
       beforeStart: async () => this.#group?.beforeStart(),
       render: renderer(deps, this.#memory),

@@ -8,10 +8,12 @@ import { reloadServer } from "./configuration.ts";
 import type { Memory } from "./memory.ts";
 import { type ObserveDeps, session, sqlTarget } from "./observe.ts";
 import { serveRequest } from "./requests.ts";
+import type { Slots } from "./slots.ts";
 import type { StoreLink } from "./store-link.ts";
 
 export interface LaneDeps extends ObserveDeps {
   readonly store: StoreLink;
+  readonly slots: Slots;
   /** The lane is free again. */
   readonly wake: () => void;
 }
@@ -48,6 +50,7 @@ async function answerRequest(
     target: (database: string) => sqlTarget(deps, memory, database),
     major: config.postgres_major,
     reload: async () => reloadServer(deps.clock, await session(deps, memory)),
+    slots: deps.slots,
   };
   const endMs = deps.clock.monotonicMs() + keeperRequestTimeoutMs;
   for (;;) {

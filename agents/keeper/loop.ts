@@ -19,7 +19,7 @@ import { type Decision, decide, type Observed, type Wanted } from "./decide.ts";
 import type { Group } from "./ha/group.ts";
 import { configOfPart, roleOfPart } from "./ha/replication-role.ts";
 import type { Memory } from "./memory.ts";
-import { observe, summarise } from "./observe.ts";
+import { observe, session, summarise } from "./observe.ts";
 import { buildReport } from "./report.ts";
 import type { Wake } from "./wake.ts";
 
@@ -105,6 +105,7 @@ async function cycle(deps: LoopDeps, memory: Memory, signal: AbortSignal): Promi
   const seen = await observe(deps, memory);
   const observed = await withGroup(deps, memory, seen, signal);
   if (!observed) return;
+  void tendAlone(deps, memory, signal);
   const decision = decide(observed, wantedOf(deps, memory));
   note(deps, memory, decision);
   if (memory.failure && deps.clock.monotonicMs() < memory.failure.retryAtMs) return;
@@ -135,6 +136,18 @@ async function withGroup(
   deps.render();
   if (acted) deps.alarm.wake();
   return acted ? undefined : summarise(deps.clock, memory);
+}
+
+/** Slots of an instance that belongs to no group; beside the loop, because PostgreSQL may take its time. */
+async function tendAlone(deps: LoopDeps, memory: Memory, signal: AbortSignal): Promise<void> {
+  if (deps.group() || !memory.accepting || memory.status?.inRecovery !== false) return;
+  try {
+    const nobody = { members: [], primary: undefined };
+    const alone = { kind: "primary" } as const;
+    await deps.slots.tend(await session(deps, memory), alone, nobody, signal);
+  } catch (error) {
+    deps.log.debug("slots were not looked after", { error: messageOf(error) });
+  }
 }
 
 /** Renders the files again when the configuration or the part in the group changed. */

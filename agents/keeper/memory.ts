@@ -1,5 +1,6 @@
 // What a keeper knows between two cycles. Everything in it can be seen again after a restart of the keeper.
 import type { RunGoal } from "../../src/ha/action.ts";
+import type { SlotRow } from "../../src/postgres/sql/replication.ts";
 import type { ServerStatus } from "../../src/postgres/sql/status.ts";
 import type { InstanceConfig } from "../../src/spec/instance-config.ts";
 import type { DataState } from "./bootstrap.ts";
@@ -86,6 +87,8 @@ export interface Memory {
   part: GroupPart | undefined;
   /** What slots may keep for members that are away, in bytes; undefined where the node has one instance. */
   slotLogBytes: number | undefined;
+  /** Slots when they were looked at last, and when that was, wall time. */
+  slots: { readonly rows: readonly SlotRow[]; readonly atMs: number } | undefined;
   /** Members for which logical decoding on the primary waits (17+). */
   decodingWaitsFor: readonly string[];
   /** While it follows, it has copies of the upstream's logical slots (17+). */
@@ -140,6 +143,7 @@ export function emptyMemory(): Memory {
     goal: undefined,
     part: undefined,
     slotLogBytes: undefined,
+    slots: undefined,
     decodingWaitsFor: [],
     copySlots: false,
     hot: false,

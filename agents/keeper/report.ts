@@ -1,9 +1,10 @@
 // What the keeper tells others, made from its memory alone. Pure.
 import type { Clock } from "../../src/base/clock.ts";
-import { postgresStatusFreshMs } from "../../src/base/limits.ts";
+import { postgresStatusFreshMs, reportedSlotsMax } from "../../src/base/limits.ts";
 import { formatLsn } from "../../src/postgres/lsn.ts";
+import type { SlotRow } from "../../src/postgres/sql/replication.ts";
 import type { ServerStatus } from "../../src/postgres/sql/status.ts";
-import type { InstanceReport, KeeperFile } from "../../src/spec/instance-config.ts";
+import type { InstanceReport, KeeperFile, ReportedSlot } from "../../src/spec/instance-config.ts";
 import type { Memory } from "./memory.ts";
 
 /** Patroni's words for what PostgreSQL is doing, in the order of its metric. */
@@ -71,6 +72,30 @@ function standbyFacts({ receiveLsn, replayLsn, receiverStatus }: ServerStatus) {
   };
 }
 
+function reportedSlots({ slots }: Memory): Pick<InstanceReport, "slots"> {
+  if (!slots) return {};
+  const rows = slots.rows.slice(0, reportedSlotsMax).map(reportedSlot);
+  return { slots: { observed_at_ms: slots.atMs, rows } };
+}
+
+function reportedSlot(slot: SlotRow): ReportedSlot {
+  return {
+    name: slot.name,
+    type: slot.kind,
+    ...(slot.plugin === undefined ? {} : { plugin: slot.plugin }),
+    ...(slot.database === undefined ? {} : { database: slot.database }),
+    active: slot.active,
+    ...(slot.usedBy === undefined ? {} : { used_by: slot.usedBy }),
+    ...(slot.restartLsn === undefined ? {} : { restart_lsn: slot.restartLsn }),
+    ...(slot.confirmedLsn === undefined ? {} : { confirmed_flush_lsn: slot.confirmedLsn }),
+    ...(slot.retainedBytes === undefined ? {} : { retained_bytes: slot.retainedBytes }),
+    ...(slot.walStatus === undefined ? {} : { wal_status: slot.walStatus }),
+    temporary: slot.temporary,
+    failover: slot.failover,
+    synced: slot.synced,
+  };
+}
+
 /** The report for the store. */
 export function buildReport(
   memory: Memory,
@@ -105,6 +130,7 @@ export function buildReport(
     ...(memory.certificates?.expiresAtMs === undefined
       ? {}
       : { certificate_expires_at_ms: memory.certificates.expiresAtMs }),
+    ...reportedSlots(memory),
     decision: memory.decision,
   };
 }

@@ -22,6 +22,7 @@ import {
 } from "../../src/postgres/sql/scripts.ts";
 import type { KeeperRequest } from "../../src/spec/instance-config.ts";
 import { ensureRoles } from "./roles.ts";
+import type { Slots } from "./slots.ts";
 import { openSession, type SqlSession, type SqlTarget } from "./sql.ts";
 import { inTransaction } from "./transaction.ts";
 
@@ -31,6 +32,7 @@ export interface RequestDeps {
   readonly target: (database: string) => SqlTarget;
   readonly major: number;
   readonly reload: () => Promise<void>;
+  readonly slots: Slots;
 }
 
 /** Requests that the loop itself does not do. */
@@ -53,6 +55,10 @@ export async function serveRequest(
       return ensureDatabase(deps, request, signal);
     case "script":
       return runScript(deps, request, signal);
+    case "slots":
+      return withSession(deps, deps.target("postgres"), signal, (session) =>
+        deps.slots.keep(session, request.slots, signal),
+      );
     case "reload":
       await deps.reload();
       return "reloaded";

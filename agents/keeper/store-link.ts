@@ -140,9 +140,9 @@ export class StoreLink {
 }
 
 /** What does not change by the mere passing of time. */
-function lastingOf(report: InstanceReport): Partial<InstanceReport> {
-  const { observed_at_ms: _a, lsn: _b, receive_lsn: _c, replay_lsn: _d, ...lasting } = report;
-  return lasting;
+function lastingOf(report: InstanceReport): object {
+  const { observed_at_ms: _, lsn: __, receive_lsn: ___, replay_lsn: ____, ...lasting } = report;
+  return { ...lasting, slots: report.slots?.rows.map(({ name }) => name) };
 }
 
 /** Whether anything but the passing of time changed. */

@@ -1,8 +1,8 @@
-// Steps that a keeper does over its socket to PostgreSQL: scripts, roles, the database.
+// Steps that a keeper does over its socket to PostgreSQL: scripts, roles, the database, slots.
 import { must } from "../base/assert.ts";
 import { AppError } from "../base/errors.ts";
 import { stepPollMs } from "../base/limits.ts";
-import { databaseRequest, rolesRequest, scriptRequest } from "../plan/requests.ts";
+import { databaseRequest, rolesRequest, scriptRequest, slotsRequest } from "../plan/requests.ts";
 import type { Resource } from "../plan/resource.ts";
 import type { DatabaseSpec } from "../spec/database-spec.ts";
 import type { KeeperAnswer, KeeperRequest } from "../spec/instance-config.ts";
@@ -17,6 +17,7 @@ import { waitUntil } from "./wait-until.ts";
 export const scriptStep = requestStep(scriptRequest);
 export const rolesStep = requestStep(rolesRequest);
 export const databaseStep = requestStep(databaseRequest);
+export const slotsStep = requestStep(slotsRequest);
 
 /** Removal is nothing: what lives in a PostgreSQL goes with its data directory. */
 function requestStep(

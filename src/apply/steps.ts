@@ -13,7 +13,7 @@ import {
   setRunning,
 } from "./step-instance.ts";
 import { monitorStep } from "./step-monitor.ts";
-import { askAndWait, databaseStep, rolesStep, scriptStep } from "./step-request.ts";
+import { askAndWait, databaseStep, rolesStep, scriptStep, slotsStep } from "./step-request.ts";
 import type { StepRun } from "./task-run.ts";
 
 const HANDLERS: Readonly<Record<ResourceKind, StepHandler>> = {
@@ -24,6 +24,7 @@ const HANDLERS: Readonly<Record<ResourceKind, StepHandler>> = {
   "database.script": scriptStep,
   "database.roles": rolesStep,
   "database.postgres_database": databaseStep,
+  "database.slots": slotsStep,
   "database.primary": primaryStep,
   "monitor.instance": monitorStep,
 };

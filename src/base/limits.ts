@@ -427,6 +427,12 @@ export const failsafeTimeoutMs = 1_500;
 export const memberBeatMs = 2_000;
 /** How often the slots of the members are looked after while nothing changes. */
 export const slotCheckIntervalMs = 10_000;
+/** How long making a logical slot may wait for transactions that run, beside other work. */
+export const logicalSlotBesideMs = 10_000;
+/** The same, where a step waits for it; tried again until the step's time is over. */
+export const logicalSlotAskedMs = 60_000;
+/** Slots that a report holds at most. */
+export const reportedSlotsMax = 128;
 /** How long failed promotions and crashes of an instance count. */
 export const attemptsCountMs = 600_000;
 /** First and longest pause before data that could not be joined again is tried anew. */

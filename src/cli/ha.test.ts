@@ -53,6 +53,10 @@ function answerTo(method: string, path: string): unknown {
   if (path.endsWith("/explain")) {
     return { cases: [{ lost: ["shop-n1-a"], writes_stop_ms: 8_017, sentence: "b takes over" }] };
   }
+  if (path.endsWith("/slots") && method === "GET") {
+    const slot = { name: "feed", type: "logical", owner: "permanent" };
+    return { instances: [{ instance_id: "shop-n1-a", role: "primary", slots: [slot] }] };
+  }
   if (path.endsWith("/pause") || path.endsWith("/resume")) return { node_name: "n1" };
   if (path === "/v1/databases") {
     return { databases: [{ id: "shop", instances: [{ id: "shop-n1-b", node_name: "n1" }] }] };
@@ -131,6 +135,37 @@ describe("node", () => {
   test("list and history are tables", async () => {
     expect((await pgherd("node", "list", "shop")).out).toContain("shop-n1-a  3");
     expect((await pgherd("node", "history", "shop", "n1")).out).toContain("created");
+  });
+});
+
+describe("replication slots", () => {
+  const slots = ["replication", "slots"];
+
+  test("list shows the slots of all instances", async () => {
+    const { out, last } = await pgherd(...slots, "list", "shop", "n1");
+    expect(last?.line).toBe("GET /v1/databases/shop/nodes/n1/slots");
+    expect(out).toMatch(/shop-n1-a +primary +feed +logical +permanent/);
+  });
+
+  test("create describes the slot, and drop wants to be confirmed", async () => {
+    const create = [...slots, "create", "shop", "n1", "feed"];
+    expect((await pgherd(...create)).sent[0]).toMatchObject({
+      line: "POST /v1/databases/shop/nodes/n1/slots",
+      body: { name: "feed", type: "physical" },
+    });
+    const logical = await pgherd(
+      ...[...create, "--logical", "--plugin", "wal2json", "--in", "other", "--revision", "4"],
+    );
+    expect(logical.sent[0]).toMatchObject({
+      body: { name: "feed", type: "logical", plugin: "wal2json", database: "other" },
+      ifMatch: '"4"',
+    });
+    const drop = [...slots, "drop", "shop", "n1", "feed"];
+    expect((await pgherd(...drop)).sent).toEqual([]);
+    const { line, body } = (await pgherd("-y", ...drop)).sent[0] ?? {};
+    expect([line, body]).toEqual(["DELETE /v1/databases/shop/nodes/n1/slots/feed", undefined]);
+    const dry = await pgherd(...drop, "--dry-run");
+    expect(dry.sent[0]?.line).toEndWith("/slots/feed?dry_run=true");
   });
 });
 

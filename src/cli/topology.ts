@@ -5,7 +5,7 @@ import { isObject } from "./client.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
 import { databasePath, nodePath } from "./node.ts";
 import { type Column, printObject, printRows } from "./output.ts";
-import { finishTask, openSession, type Session } from "./session.ts";
+import { confirm, finishTask, openSession, type Session } from "./session.ts";
 import type { Terminal } from "./terminal.ts";
 
 export const memberColumns: readonly Column[] = [
@@ -55,6 +55,7 @@ function addReplicationCommands(program: Command, terminal: Terminal): void {
   const replication = program
     .command("replication")
     .description("how standbys follow, and how commits wait for them");
+  addSlotCommands(replication, terminal);
   replication
     .command("status")
     .argument("<database>")
@@ -82,6 +83,97 @@ function addReplicationCommands(program: Command, terminal: Terminal): void {
       const body = { nodes: [{ name: node, ...wishes(options) }] };
       await change(session, "PUT", `${databasePath(database)}/topology`, body, options);
     });
+}
+
+const slotColumns: readonly Column[] = [
+  { title: "INSTANCE", cell: (row) => row.instance_id },
+  { title: "ROLE", cell: (row) => row.role },
+  { title: "SLOT", cell: (row) => row.name },
+  { title: "TYPE", cell: (row) => row.type },
+  { title: "OF", cell: (row) => row.member ?? row.owner },
+  { title: "DATABASE", cell: (row) => row.database },
+  { title: "PLUGIN", cell: (row) => row.plugin },
+  { title: "RETAINED", cell: (row) => row.retained_bytes },
+  { title: "LOG", cell: (row) => row.wal_status },
+  { title: "COPY", cell: (row) => (row.synced === true ? "yes" : "") },
+  { title: "USED BY", cell: (row) => row.used_by },
+];
+
+interface SlotOptions extends SetOptions {
+  readonly logical?: boolean;
+  readonly plugin?: string;
+  readonly in?: string;
+}
+
+function addSlotCommands(replication: Command, terminal: Terminal): void {
+  const slots = replication.command("slots").description("replication slots of a node");
+  slots
+    .command("list")
+    .alias("ls")
+    .argument("<database>")
+    .argument("<node>")
+    .description("slots of all instances, whose they are, and what they keep")
+    .action(async (database: string, node: string, _options, command: Command) => {
+      const session = await openSession(terminal, command);
+      const body = await session.client.get(`${nodePath(database, node)}/slots`);
+      const instances = isObject(body) && Array.isArray(body.instances) ? body.instances : [];
+      const rows = instances.filter(isObject).flatMap(({ slots: ofInstance, ...instance }) => {
+        const own = Array.isArray(ofInstance) ? ofInstance.filter(isObject) : [];
+        return own.map((slot) => ({ ...instance, ...slot }));
+      });
+      printRows(terminal, session.format, body, rows, slotColumns);
+    });
+  slots
+    .command("create")
+    .argument("<database>")
+    .argument("<node>")
+    .argument("<slot>")
+    .description("keep a slot on a node, whoever is primary; a physical one by default")
+    .option("--logical", "a logical slot")
+    .option("--plugin <name>", "output plugin of a logical slot; pgoutput when absent")
+    .option("--in <name>", "database of a logical slot; the application's when absent")
+    .option("--revision <number>", "only if it is still at this revision")
+    .option("--dry-run", "show the plan and change nothing")
+    .action(
+      async (
+        database: string,
+        node: string,
+        name: string,
+        options: SlotOptions,
+        command: Command,
+      ) => {
+        const session = await openSession(terminal, command);
+        const body = {
+          name,
+          type: options.logical ? "logical" : "physical",
+          ...(options.plugin === undefined ? {} : { plugin: options.plugin }),
+          ...(options.in === undefined ? {} : { database: options.in }),
+        };
+        await change(session, "POST", `${nodePath(database, node)}/slots`, body, options);
+      },
+    );
+  slots
+    .command("drop")
+    .argument("<database>")
+    .argument("<node>")
+    .argument("<slot>")
+    .description("drop a slot that the node keeps; its consumer would have to begin anew")
+    .option("--revision <number>", "only if it is still at this revision")
+    .option("--dry-run", "show the plan and change nothing")
+    .action(
+      async (
+        database: string,
+        node: string,
+        name: string,
+        options: SetOptions,
+        command: Command,
+      ) => {
+        const session = await openSession(terminal, command);
+        if (!options.dryRun) await confirm(session, `This drops slot ${name}`, name);
+        const path = `${nodePath(database, node)}/slots/${encodeURIComponent(name)}`;
+        await change(session, "DELETE", path, undefined, options);
+      },
+    );
 }
 
 interface SetOptions {
@@ -128,7 +220,7 @@ async function change(
   options: SetOptions,
 ): Promise<void> {
   const answer = await session.client.request(method, path, {
-    body,
+    ...(body === undefined ? {} : { body }),
     query: { dry_run: options.dryRun ? "true" : undefined },
     headers: options.revision ? { "if-match": `"${options.revision}"` } : {},
   });

@@ -20,6 +20,7 @@ import { nodeEndpoints } from "./nodes.ts";
 import { openapiDocument } from "./openapi.ts";
 import { readBytes } from "./parse.ts";
 import { rootEndpoints } from "./root.ts";
+import { slotEndpoints } from "./slots.ts";
 import { taskEndpoints } from "./tasks.ts";
 import { topologyEndpoints } from "./topology.ts";
 
@@ -53,6 +54,7 @@ export function allEndpoints(
     ...databaseEndpoints(),
     ...nodeEndpoints(),
     ...topologyEndpoints(),
+    ...slotEndpoints(),
     ...instanceEndpoints(),
     ...taskEndpoints(deps.clock),
   ];

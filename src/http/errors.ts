@@ -6,6 +6,7 @@ import type { APIError, FrameworkError } from "../spec/api-error.ts";
 import { ForeignPage, MalformedRequest, NoSuchRoute, PayloadTooLarge } from "./malformed.ts";
 
 export const statusOf: Readonly<Record<ErrorName, number>> = {
+  conflict: 409,
   cluster_already_initialized: 409,
   cluster_not_initialized: 409,
   database_already_exists: 409,

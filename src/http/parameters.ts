@@ -3,6 +3,7 @@ import { Type } from "@sinclair/typebox";
 import { requestKeyCharsMax } from "../base/limits.ts";
 import { closed, oneOf } from "../spec/closed.ts";
 import { Identifier, NodeName } from "../spec/fields.ts";
+import { MalformedRequest } from "./malformed.ts";
 
 const TaskId = Type.String({ format: "uuid" });
 
@@ -94,6 +95,21 @@ export const IdempotencyHeader = closed({
     }),
   ),
 });
+
+export const IfMatch = closed({
+  "If-Match": Type.Optional(
+    Type.String({ description: 'Revision that is changed, e.g. `"41"`; 412 when it is another.' }),
+  ),
+});
+
+/** The number in `"41"`, `W/"41"` or `41`; undefined without the header, or for `*`. */
+export function revision(headers: Headers): number | undefined {
+  const text = headers.get("if-match");
+  if (text === null || text === "*") return undefined;
+  const digits = /^(?:W\/)?"?(\d{1,15})"?$/.exec(text.trim())?.[1];
+  if (digits !== undefined) return Number(digits);
+  throw MalformedRequest.of("invalid_format", "header.If-Match", 'must be a revision such as "41"');
+}
 
 /** A page of tasks in the terms of operations. */
 export function taskPage(query: {

@@ -18,9 +18,8 @@ import {
 } from "../spec/topology.ts";
 import { type Endpoint, endpoint } from "./endpoint.ts";
 import { identifier } from "./identifiers.ts";
-import { MalformedRequest } from "./malformed.ts";
 import { nodePlace } from "./nodes.ts";
-import { DatabasePath, dryRun, InstancePath, NodePath } from "./parameters.ts";
+import { DatabasePath, dryRun, IfMatch, InstancePath, NodePath, revision } from "./parameters.ts";
 
 export function topologyEndpoints(): readonly Endpoint[] {
   return [
@@ -36,11 +35,6 @@ export function topologyEndpoints(): readonly Endpoint[] {
   ];
 }
 
-const IfMatch = closed({
-  "If-Match": Type.Optional(
-    Type.String({ description: 'Revision that is changed, e.g. `"41"`; 412 when it is another.' }),
-  ),
-});
 const lost = Type.Optional(
   Type.Array(Type.String(), { allowEmptyValue: true, description: "Repeat for several." }),
 );
@@ -214,15 +208,6 @@ const explainNode = endpoint({
       hostIds: query.host_id ?? [],
     }),
 });
-
-/** The number in `"41"`, `W/"41"` or `41`; undefined without the header, or for `*`. */
-function revision(headers: Headers): number | undefined {
-  const text = headers.get("if-match");
-  if (text === null || text === "*") return undefined;
-  const digits = /^(?:W\/)?"?(\d{1,15})"?$/.exec(text.trim())?.[1];
-  if (digits !== undefined) return Number(digits);
-  throw MalformedRequest.of("invalid_format", "header.If-Match", 'must be a revision such as "41"');
-}
 
 function unknownNode({ databaseId, nodeName }: NodePlace): never {
   const message = `database ${databaseId} has no node ${nodeName}`;

@@ -13,13 +13,14 @@ import type {
   TopologyInstanceChange,
   TopologyNodeChange,
 } from "../spec/topology.ts";
+import type { DatabaseRecord } from "../store/databases.ts";
 import { existingDatabase } from "./before.ts";
 import type { OperationsDeps } from "./deps.ts";
 import { OperationError } from "./errors.ts";
 import type { ChangeOfTopology } from "./node-operations.ts";
 import { refuse } from "./prepare-change.ts";
 import { runtimeOf } from "./runtime.ts";
-import { planUpdate, updateDatabase } from "./update-database.ts";
+import { planUpdate, type UpdateRequest, updateDatabase } from "./update-database.ts";
 
 export async function putTopology(
   deps: OperationsDeps,
@@ -39,18 +40,27 @@ export async function planTopology(
 async function requestOf(
   deps: OperationsDeps,
   { databaseId, change, ifRevision }: ChangeOfTopology,
-) {
+): Promise<UpdateRequest> {
   const record = await existingDatabase(runtimeOf(deps), databaseId);
-  if (ifRevision !== undefined && ifRevision !== record.generation) {
-    throw new OperationError(
-      "precondition_failed",
-      `database ${databaseId} is at revision ${record.generation}, not ${ifRevision}: look at it again`,
-    );
-  }
+  checkRevision(record, ifRevision);
   const { spec, problems } = changedSpec(databaseId, record.spec, change);
   refuse(problems);
+  return changeOf(record, spec);
+}
+
+/** Throws precondition_failed when a change was made for another revision. */
+export function checkRevision(record: DatabaseRecord, ifRevision: number | undefined): void {
+  if (ifRevision === undefined || ifRevision === record.generation) return;
+  throw new OperationError(
+    "precondition_failed",
+    `database ${record.id} is at revision ${record.generation}, not ${ifRevision}: look at it again`,
+  );
+}
+
+/** The update that replaces a spec as it was read, and nothing newer. */
+export function changeOf(record: DatabaseRecord, spec: DatabaseSpec): UpdateRequest {
   return {
-    databaseId,
+    databaseId: record.id,
     request: { ...(record.tenantId === null ? {} : { tenant_id: record.tenantId }), spec },
     forceUpdate: false,
     ifGeneration: record.generation,

@@ -6,6 +6,7 @@ import { failoverNode, switchoverNode } from "./handover.ts";
 import { askInstance, promoteInstance, reinitializeInstance } from "./instance-verbs.ts";
 import { nodeHistory } from "./node-history.ts";
 import type { NodeOperations } from "./node-operations.ts";
+import { changeSlots, nodeSlots, planSlots } from "./node-slots.ts";
 import { pauseNode, resumeNode } from "./pause-node.ts";
 import { getTopology } from "./topology.ts";
 
@@ -20,6 +21,9 @@ export function createNodeOperations(deps: OperationsDeps): NodeOperations {
     topology: (databaseId) => getTopology(deps, databaseId),
     putTopology: (change) => putTopology(deps, change),
     planTopology: (change) => planTopology(deps, change),
+    slots: (place) => nodeSlots(deps, place),
+    changeSlots: (change) => changeSlots(deps, change),
+    planSlots: (change) => planSlots(deps, change),
     reload: (place) => askInstance(deps, place, "reload"),
     checkpoint: (place) => askInstance(deps, place, "checkpoint"),
     promote: (place) => promoteInstance(deps, place),

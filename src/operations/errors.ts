@@ -2,6 +2,7 @@
 import type { Diagnostic } from "../base/result.ts";
 
 export type ErrorName =
+  | "conflict"
   | "cluster_already_initialized"
   | "cluster_not_initialized"
   | "database_already_exists"

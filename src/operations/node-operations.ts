@@ -5,6 +5,7 @@ import type {
   FailoverDatabaseNodeRequest2,
   SwitchoverDatabaseNodeRequestBody,
 } from "../spec/requests.ts";
+import type { NodeSlots, SlotSpec } from "../spec/slots.ts";
 import type { Task } from "../spec/task.ts";
 import type {
   NodeExplanation,
@@ -33,6 +34,14 @@ export interface ChangeOfTopology {
   readonly ifRevision: number | undefined;
 }
 
+/** A change of the permanent slots of a node as of `ifRevision`; undefined = whatever is there. */
+export interface ChangeOfSlots extends NodePlace {
+  readonly change:
+    | { readonly kind: "create"; readonly slot: SlotSpec }
+    | { readonly kind: "drop"; readonly name: string };
+  readonly ifRevision: number | undefined;
+}
+
 /** What dies; nothing = each instance by itself. */
 export interface Losses {
   readonly instanceIds: readonly string[];
@@ -50,6 +59,9 @@ export interface NodeOperations {
   topology(databaseId: string): Promise<Topology>;
   putTopology(change: ChangeOfTopology): Promise<UpdateDatabaseResponse>;
   planTopology(change: ChangeOfTopology): Promise<PlanView>;
+  slots(place: NodePlace): Promise<NodeSlots>;
+  changeSlots(change: ChangeOfSlots): Promise<UpdateDatabaseResponse>;
+  planSlots(change: ChangeOfSlots): Promise<PlanView>;
   reload(place: InstancePlace): Promise<Task>;
   checkpoint(place: InstancePlace): Promise<Task>;
   promote(place: InstancePlace): Promise<Task>;

@@ -15,6 +15,7 @@ import { type ResolvedNode, resolveNodes } from "../spec/normalise.ts";
 import { toVerifiers } from "../spec/passwords.ts";
 import { validateDatabaseSpec } from "../spec/validate.ts";
 import { validateHosts } from "../spec/validate-hosts.ts";
+import { checkSlotVersions } from "../spec/validate-slots.ts";
 import type { ObservedInstance } from "../store/instances.ts";
 import { listPorts, type TakenPort } from "../store/ports.ts";
 import { allocatePorts } from "./allocate-ports.ts";
@@ -73,6 +74,7 @@ export async function prepareChange(
   refuse(validateHosts(request.spec, hosts, before?.record.spec));
   const spec = withVerifiers(deps, applyDefaults(request.spec, hosts), before?.record.spec);
   const nodes = resolveNodes(spec);
+  refuse(checkSlotVersions(nodes));
   // Instances that leave are members until their place is taken.
   const all = nodesWithLeaving(nodes, before?.stored ?? [], hosts);
   const used = new Set(all.flatMap(({ hostIds }) => hostIds));

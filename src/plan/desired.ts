@@ -6,7 +6,13 @@ import { instanceId } from "../spec/ids.ts";
 import type { DesiredInput, InstanceDraft, LoneDraft, Shared } from "./draft.ts";
 import { groupOf, homeOf } from "./group.ts";
 import { certificateResource, instanceResource, monitorResource } from "./instance-resources.ts";
-import { databaseResource, rolesOf, rolesResource, scriptResource } from "./node-resources.ts";
+import {
+  databaseResource,
+  rolesOf,
+  rolesResource,
+  scriptResource,
+  slotsResource,
+} from "./node-resources.ts";
 import type { InstancePlacement } from "./placement.ts";
 import { type Resource, type ResourceKey, resourceKey } from "./resource.ts";
 
@@ -88,7 +94,8 @@ function instanceResources(draft: InstanceDraft): readonly Resource[] {
   const instance = instanceResource(draft, layout, keysOf([certificates, ...keepers]));
   const ofNode = draft.isHome ? nodeResources(draft, resourceKey(instance)) : [];
   const monitor = monitorResource(draft, instance, keysOf(ofNode));
-  return [...directories, certificates, ...keepers, instance, ...ofNode, monitor];
+  const slots = draft.isHome ? slotsResource(draft, keysOf([instance, ...ofNode])) : [];
+  return [...directories, certificates, ...keepers, instance, ...ofNode, ...slots, monitor];
 }
 
 function nodeResources(draft: InstanceDraft, instance: ResourceKey): readonly Resource[] {

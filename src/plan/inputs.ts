@@ -54,6 +54,18 @@ const GroupInputs = closed({
 });
 export type GroupInputs = Static<typeof GroupInputs>;
 
+const PermanentSlots = Type.Array(
+  Type.Union([
+    closed({ name: Type.String(), type: Type.Literal("physical") }),
+    closed({
+      name: Type.String(),
+      type: Type.Literal("logical"),
+      plugin: Type.String(),
+      database: Type.String(),
+    }),
+  ]),
+);
+
 /** database.instance: an InstanceConfig without the two generations, which do not make it a different one. */
 export const InstanceInputs = closed({
   instance_id: Type.String(),
@@ -76,6 +88,8 @@ export const InstanceInputs = closed({
   ident: Texts,
   /** Only where the node has, or had, several instances. */
   ha: Type.Optional(GroupInputs),
+  /** Only where there are any. */
+  slots: Type.Optional(PermanentSlots),
   /** The size that the parameters were computed for; kept while the host's own differs little. */
   tuned_for: closed({ memory_bytes: Type.Number(), cpus: Type.Number() }),
 });
@@ -114,6 +128,10 @@ export const DatabaseInputs = closed({
   extensions: Texts,
 });
 export type DatabaseInputs = Static<typeof DatabaseInputs>;
+
+/** database.slots of one node: its permanent slots. */
+export const SlotsInputs = closed({ slots: PermanentSlots });
+export type SlotsInputs = Static<typeof SlotsInputs>;
 
 /** monitor.instance: what a fresh report must agree with; a member is the primary or a standby that streams. */
 export const MonitorInputs = closed({
@@ -154,6 +172,10 @@ export function rolesInputs(resource: Resource): RolesInputs {
 
 export function databaseInputs(resource: Resource): DatabaseInputs {
   return parsed(DatabaseInputs, "database.postgres_database", resource);
+}
+
+export function slotsInputs(resource: Resource): SlotsInputs {
+  return parsed(SlotsInputs, "database.slots", resource);
 }
 
 export function monitorInputs(resource: Resource): MonitorInputs {

@@ -100,6 +100,7 @@ function describe(draft: InstanceDraft, layout: InstanceLayout): InstanceInputs 
     ],
     ident: [...renderIdent({ systemUsers: systemUsers(host), userLines: node.pgIdentConf })],
     ...(group === undefined ? {} : { ha: group }),
+    ...(node.slots.length === 0 ? {} : { slots: [...node.slots] }),
     tuned_for,
   };
 }

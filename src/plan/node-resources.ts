@@ -1,6 +1,12 @@
 // The resources that a node has once, whatever the number of its instances: scripts, roles, the database.
 import type { DesiredInput, InstanceDraft } from "./draft.ts";
-import { type DatabaseInputs, type RolesInputs, rolesInputs, type ScriptInputs } from "./inputs.ts";
+import {
+  type DatabaseInputs,
+  type RolesInputs,
+  rolesInputs,
+  type ScriptInputs,
+  type SlotsInputs,
+} from "./inputs.ts";
 import { roleInputs, scriptDigest } from "./requests.ts";
 import type { Resource, ResourceKey } from "./resource.ts";
 
@@ -45,6 +51,20 @@ export function databaseResource(
     extensions: [...new Set([...spock, ...(spec.extensions ?? [])])],
   };
   return { ...common(draft), kind: "database.postgres_database", inputs, dependsOn };
+}
+
+/** None where the node has no permanent slots and never had any: a last one that is taken away has to be dropped. */
+export function slotsResource(
+  draft: InstanceDraft,
+  dependsOn: readonly ResourceKey[],
+): readonly Resource[] {
+  const { input, node } = draft;
+  const had = input.stored.some(
+    ({ kind, nodeName }) => kind === "database.slots" && nodeName === node.name,
+  );
+  if (node.slots.length === 0 && !had) return [];
+  const inputs: SlotsInputs = { slots: [...node.slots] };
+  return [{ ...common(draft), kind: "database.slots", inputs, dependsOn }];
 }
 
 /** Users that were in an earlier spec and are not in this one, if the spec wants them to lose LOGIN. */

@@ -38,14 +38,20 @@ export function rollout(input: RolloutInput): readonly Wave[] {
       newNodes.push(...changes);
       continue;
     }
-    const instances = Map.groupBy(changes, instanceOf);
+    // Slots are made when every keeper knows them: one that does not would drop them again.
+    const slots = changes.filter(({ resource }) => resource.kind === "database.slots");
+    const others = changes.filter((change) => !slots.includes(change));
+    const instances = Map.groupBy(others, instanceOf);
     const old = [...instances.keys()].filter((id) => existing.has(id));
     const primary = primaries.get(node);
     const standbys = old.filter((id) => id !== primary).map((id) => instances.get(id) ?? []);
-    const own = changes.filter((change) => instanceOf(change) === primary);
+    const own = others.filter((change) => instanceOf(change) === primary);
     if (input.lowering.has(node)) waves.push(own, ...standbys);
     else waves.push(...standbys, handover(input, node, own), own);
-    waves.push(changes.filter((change) => !existing.has(instanceOf(change))));
+    waves.push(
+      slots,
+      others.filter((change) => !existing.has(instanceOf(change))),
+    );
   }
   return [...waves, ...homesFirst(newNodes)].filter((wave) => wave.length > 0);
 }

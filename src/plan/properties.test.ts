@@ -13,6 +13,7 @@ import {
 import { must } from "../base/assert.ts";
 import type { DatabaseSpec } from "../spec/database-spec.ts";
 import type { HostRecord } from "../spec/host.ts";
+import type { SlotSpec } from "../spec/slots.ts";
 import { checkPlan } from "./check.ts";
 import { planStop } from "./instance-plans.ts";
 import { nothingObserved } from "./observed.ts";
@@ -66,6 +67,10 @@ const node = fc
       host_ids: fc.shuffledSubarray(hostIds, { minLength: 1, maxLength: 2 }),
       postgresql_conf: settings,
       cpus: fc.constantFrom("1", "500m"),
+      slots: fc.subarray<SlotSpec>([
+        { name: "archive", type: "physical" },
+        { name: "feed", type: "logical", plugin: "test_decoding" },
+      ]),
     },
     { requiredKeys: ["name", "host_ids"] },
   )

@@ -4,7 +4,13 @@ import { createHash } from "node:crypto";
 import { assert, must } from "../base/assert.ts";
 import type { DatabaseSpec, DatabaseUserSpec } from "../spec/database-spec.ts";
 import type { KeeperRequest } from "../spec/instance-config.ts";
-import { databaseInputs, type RoleInputs, rolesInputs, scriptInputs } from "./inputs.ts";
+import {
+  databaseInputs,
+  type RoleInputs,
+  rolesInputs,
+  scriptInputs,
+  slotsInputs,
+} from "./inputs.ts";
 import type { Resource } from "./resource.ts";
 
 /** The request of a database.roles step; `spec` holds verifiers in the place of passwords. */
@@ -26,6 +32,11 @@ export function rolesRequest(resource: Resource, spec: DatabaseSpec): KeeperRequ
 /** The request of a database.postgres_database step. */
 export function databaseRequest(resource: Resource): KeeperRequest {
   return { kind: "database", ...databaseInputs(resource) };
+}
+
+/** The request of a database.slots step. */
+export function slotsRequest(resource: Resource): KeeperRequest {
+  return { kind: "slots", ...slotsInputs(resource) };
 }
 
 /** The request of a database.script step. Its key makes it run once, however often it is asked for. */

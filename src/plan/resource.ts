@@ -10,6 +10,7 @@ export const RESOURCE_KINDS = [
   "database.script",
   "database.roles",
   "database.postgres_database",
+  "database.slots",
   "database.primary",
   "monitor.instance",
 ] as const;

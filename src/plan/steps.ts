@@ -21,6 +21,7 @@ const TIMEOUT_MS: Readonly<Record<ResourceKind, number>> = {
   "database.script": scriptStepTimeoutMs,
   "database.roles": stepTimeoutMs,
   "database.postgres_database": stepTimeoutMs,
+  "database.slots": stepTimeoutMs,
   "database.primary": stepTimeoutMs,
   "monitor.instance": stepTimeoutMs,
 };

@@ -5,6 +5,26 @@ import { createHash } from "node:crypto";
 const nameCharsMax = 63;
 const memberPrefix = "pgherd_member_";
 
+/** A slot that a node keeps for a consumer outside of it, whoever is primary. */
+export type PermanentSlot = PermanentPhysicalSlot | PermanentLogicalSlot;
+
+export interface PermanentPhysicalSlot {
+  readonly name: string;
+  readonly type: "physical";
+}
+
+export interface PermanentLogicalSlot {
+  readonly name: string;
+  readonly type: "logical";
+  readonly plugin: string;
+  readonly database: string;
+}
+
+/** Whether permanent logical slots outlive the primary of a node with standbys: from 17 on PostgreSQL copies them. */
+export function keepsLogicalSlots(major: number): boolean {
+  return major >= 17;
+}
+
 /** A slot name that PostgreSQL accepts (manual, pg_create_physical_replication_slot). */
 export function isSlotName(name: string): boolean {
   return /^[a-z0-9_]{1,63}$/.test(name);
@@ -15,6 +35,11 @@ export function memberSlotName(instanceId: string): string {
   const name = `${memberPrefix}${instanceId.replaceAll(/[^a-z0-9]/g, "_")}`;
   if (name.length <= nameCharsMax) return name;
   return `${memberPrefix}${digest(instanceId, 32)}`;
+}
+
+/** Names that are not for users. */
+export function isReservedSlotName(name: string): boolean {
+  return name.startsWith("pgherd_");
 }
 
 /** Whether a slot is one of ours; others are never dropped. */

@@ -26,13 +26,18 @@ const cachePagesMax = 2_147_483_647;
 
 const GIB = 1024 ** 3;
 
+/** Slots and WAL senders of an instance, where the user says nothing. */
+export function replicationSlots(nodes: number): number {
+  return Math.max(nodes + 2, 16);
+}
+
 /**
  * Settings for the size, by name (manual 20.4 "Resource Consumption", 20.7 "Query Planning", 20.10 "Vacuuming").
  * Memory is written in the largest unit that divides it, e.g. `512MB`.
  */
 export function tunables(size: Size, major: number): Record<string, string> {
   const { memoryBytes, cpus, nodes } = size;
-  const slots = Math.max(nodes + 2, 16);
+  const slots = replicationSlots(nodes);
   return {
     autovacuum_max_workers: whole(within(memoryBytes / 64_371_566_592, 3, autovacuumWorkersMax)),
     autovacuum_vacuum_cost_limit: whole(vacuumCostLimit(memoryBytes)),

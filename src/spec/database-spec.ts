@@ -14,6 +14,7 @@ import {
 } from "./fields.ts";
 import { HaSpec } from "./ha-spec.ts";
 import { OrchestratorOpts, ServiceSpec } from "./service-spec.ts";
+import { SlotSpec } from "./slots.ts";
 
 export const DatabaseUserSpec = closed({
   username: Type.String({ minLength: 1 }),
@@ -67,6 +68,13 @@ export const DatabaseNodeSpec = closed({
   postgresql_conf: Type.Optional(anyMap()),
   /** Node that a new node copies its data from. */
   source_node: Type.Optional(Type.String()),
+  /** Replication slots that are there whoever is primary. */
+  slots: Type.Optional(
+    Type.Array(SlotSpec, {
+      maxItems: 64,
+      description: "Replication slots that are there whoever is primary.",
+    }),
+  ),
 });
 export type DatabaseNodeSpec = Static<typeof DatabaseNodeSpec>;
 

@@ -1,6 +1,7 @@
 // What one instance should be: written by a step into the store, followed by its keeper level by level.
 // Complete enough that the keeper makes no choice about PostgreSQL's configuration.
 import type { HaMember, HaSettings } from "../ha/settings.ts";
+import type { PermanentSlot } from "../postgres/replication.ts";
 
 /** Desired state of one instance. Holds no clear-text secret. */
 export interface InstanceConfig {
@@ -34,6 +35,8 @@ export interface InstanceConfig {
   readonly restart_generation: number;
   /** The node is a group of instances; absent where it has one instance and never had more. */
   readonly ha?: InstanceHa;
+  /** Slots that the node keeps for others, by name; absent = none. */
+  readonly slots?: readonly PermanentSlot[];
 }
 
 /** The group that an instance belongs to; equal in all instances of a node of the same generation. */
@@ -114,8 +117,32 @@ export interface InstanceReport {
   /** Why the newest generation could not be applied, or the last crash. */
   readonly error?: string;
   readonly certificate_expires_at_ms?: number;
+  /** Absent until they were looked at. */
+  readonly slots?: ReportedSlots;
   /** One sentence: what the keeper decided last and why. */
   readonly decision: string;
+}
+
+/** The slots of a PostgreSQL, by name. */
+export interface ReportedSlots {
+  readonly observed_at_ms: number;
+  readonly rows: readonly ReportedSlot[];
+}
+
+export interface ReportedSlot {
+  readonly name: string;
+  readonly type: "physical" | "logical";
+  readonly plugin?: string;
+  readonly database?: string;
+  readonly active: boolean;
+  readonly used_by?: string;
+  readonly restart_lsn?: string;
+  readonly confirmed_flush_lsn?: string;
+  readonly retained_bytes?: number;
+  readonly wal_status?: string;
+  readonly temporary: boolean;
+  readonly failover: boolean;
+  readonly synced: boolean;
 }
 
 /** A role that should exist; `verifier` is a SCRAM-SHA-256 verifier, never a clear text. */
@@ -147,6 +174,8 @@ export type KeeperRequest =
       readonly database: string;
       readonly statements: readonly string[];
     }
+  /** Exactly these permanent slots, read back. */
+  | { readonly kind: "slots"; readonly slots: readonly PermanentSlot[] }
   | { readonly kind: "restart"; readonly reason: string }
   | { readonly kind: "reload" }
   | { readonly kind: "checkpoint" };

@@ -1,11 +1,13 @@
 // What each node of a spec really is, after its own values and those of the database are put together.
 import type { HaSettings, HaTags } from "../ha/settings.ts";
+import type { PermanentSlot } from "../postgres/replication.ts";
 import type { BackupConfigSpec, RestoreConfigSpec } from "./backup-spec.ts";
 import type { DatabaseNodeSpec, DatabaseSpec } from "./database-spec.ts";
 import { resolveHaSettings, resolveTags } from "./ha-settings.ts";
 import { nodeOrdinal } from "./ids.ts";
 import { parseCpus, parseMemory } from "./quantities.ts";
 import type { OrchestratorOpts } from "./service-spec.ts";
+import { resolveSlot } from "./slots.ts";
 
 export type SettingValue = string | number | boolean;
 
@@ -40,6 +42,8 @@ export interface ResolvedNode {
   readonly ha: HaSettings;
   /** By host id. */
   readonly tags: ReadonlyMap<string, HaTags>;
+  /** By name. */
+  readonly slots: readonly PermanentSlot[];
 }
 
 /**
@@ -72,6 +76,9 @@ function resolveNode(spec: DatabaseSpec, node: DatabaseNodeSpec): ResolvedNode {
     sourceNode: node.source_node,
     ha: resolveHaSettings(spec.ha, node.ha),
     tags: resolveTags(node.host_ids, spec.ha, node.ha),
+    slots: (node.slots ?? [])
+      .map((slot) => resolveSlot(slot, spec.database_name))
+      .sort((a, b) => (a.name < b.name ? -1 : 1)),
   };
 }
 

@@ -10,6 +10,7 @@ import { checkHa } from "./validate-ha.ts";
 import { checkLimits, checkNodes } from "./validate-nodes.ts";
 import { checkPorts } from "./validate-ports.ts";
 import { checkServices } from "./validate-service-spec.ts";
+import { checkSlots } from "./validate-slots.ts";
 import { checkUsers, nameProblem } from "./validate-users.ts";
 
 export interface ValidationContext {
@@ -46,6 +47,7 @@ export function validateDatabaseSpec(
     ...spec.nodes.flatMap((node, index) => checkLevel(node, `nodes[${index}].`, context)),
     ...checkPorts(spec),
     ...checkHa(spec),
+    ...checkSlots(spec),
     ...checkUsers(spec),
     ...checkUnique(spec.extensions ?? [], (index) => `extensions[${index}]`, "extension"),
     ...checkScripts(spec.scripts ?? {}, context),

@@ -114,6 +114,45 @@ describe("its primary", () => {
     expect(explained.cases[0].primary_instance_id).toBeDefined();
   });
 
+  test("keeps the slots that are asked for on every instance, and drops them when told", async () => {
+    const path = "/v1/databases/shop/nodes/n1/slots";
+    const made = await cluster.host(3).post(path, { name: "archive", type: "physical" });
+    expect(made.status).toBe(200);
+    await completed(cluster.host(1), made.body.task);
+    const owners = async () => {
+      const { body } = await cluster.host(1).get(path);
+      return Object.fromEntries(
+        body.instances.map(({ host_id, slots }: Body) => [
+          host_id,
+          slots.map(({ owner }: Body) => owner).sort(),
+        ]),
+      );
+    };
+    const all = ["member", "member", "permanent"];
+    await eventually("the slot on every instance", async () =>
+      Bun.deepEquals(await owners(), { h1: all, h2: all, h3: all }) ? true : undefined,
+    );
+    const { body: shown } = await cluster.host(1).get(path);
+    const primary = shown.instances.find((each: Body) => each.role === "primary");
+    const archive = primary.slots.find((slot: Body) => slot.name === "archive");
+    expect(archive).toMatchObject({ type: "physical", active: false, wal_status: "reserved" });
+    expect((await cluster.host(1).post(path, { name: "archive", type: "physical" })).status).toBe(
+      409,
+    );
+    const member = primary.slots.find((slot: Body) => slot.owner === "member");
+    const kept = await cluster.host(1).request("DELETE", `${path}/${member.name}`);
+    expect([kept.status, kept.body.name]).toEqual([409, "conflict"]);
+    const dropped = await cluster.host(1).request("DELETE", `${path}/archive`);
+    await completed(cluster.host(1), dropped.body.task);
+    await eventually("the end of the slot", async () =>
+      Object.values(await owners())
+        .flat()
+        .includes("permanent")
+        ? undefined
+        : true,
+    );
+  });
+
   test("makes way for a restart, and roles go to the new one", async () => {
     const change = hosts("h1", "h2", "h3");
     change.postgresql_conf = { max_connections: 60, shared_buffers: "32MB" };

@@ -256,6 +256,27 @@ describe("standbys", () => {
     expect(planned(applied(two, plan), both).steps).toEqual([]);
   });
 
+  test("slots, which come when every keeper knows them", () => {
+    const spec = withHosts("host-1", "host-2");
+    const two = created(spec, three);
+    const with_ = (...slots: NonNullable<DatabaseSpec["nodes"][number]["slots"]>) => ({
+      ...spec,
+      nodes: spec.nodes.map((node) => ({ ...node, slots })),
+    });
+    const more = with_({ name: "feed", type: "logical" }, { name: "archive", type: "physical" });
+    const [first, second] = ["host-1", "host-2"].map((id) => instanceId("shop", "n1", id));
+    for (const primary of [first ?? "", second ?? ""]) {
+      const observed = { primaries: new Map([["n1", primary]]) };
+      expect(planned(two, more, { observed }).steps.at(-1)?.resource.kind).toBe("database.slots");
+    }
+    const plan = planned(two, more);
+    golden("update-group-slots", plan, two);
+    const kept = applied(two, plan);
+    const none = planned(kept, spec);
+    golden("update-group-slots-gone", none, kept);
+    expect(planned(applied(kept, none), spec).steps).toEqual([]);
+  });
+
   test("a minor version", () => {
     const installations = [
       { major: 17, version: "17.11", bin_dir: "/opt/pg17.11/bin", spock_version: null },

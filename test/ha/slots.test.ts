@@ -1,7 +1,7 @@
 // Slots in a group that runs: members', and logical ones that are to outlive their primary.
 import { afterEach, expect, test } from "bun:test";
 import { systemClock } from "../../src/base/clock.ts";
-import { memberSlotName } from "../../src/postgres/replication.ts";
+import { memberSlotName, type PermanentSlot } from "../../src/postgres/replication.ts";
 import { isPrimary, KeptGroup } from "../support/kept-group.ts";
 import type { KeptInstance } from "../support/kept-instance.ts";
 import { completeServers } from "../support/standby-bench.ts";
@@ -76,4 +76,87 @@ for (const server of completeServers().filter(({ major }) => major === 17)) {
     // H77: its own slot of that name gives way to a copy.
     await copied(winner, first);
   }, 300_000);
+}
+
+for (const server of completeServers().filter(({ major }) => [15, 17].includes(major))) {
+  test(`PostgreSQL ${server.major}: permanent slots are on every member, move with the primary's, and are there after a failover`, async () => {
+    const archive: PermanentSlot = { name: "archive", type: "physical" };
+    const feed: PermanentSlot = {
+      name: "feed",
+      type: "logical",
+      plugin: "test_decoding",
+      database: "postgres",
+    };
+    const slots = server.major >= 17 ? [archive, feed] : [archive];
+    group = await KeptGroup.prepare({ server, size: 2 });
+    group.start();
+    const [first, second] = [group.at(0), group.at(1)];
+    await group.standbys(first);
+    await group.configure({ slots });
+    const all = (of: KeptInstance) =>
+      [...slots.map(({ name }) => name), memberSlotName(of.id)].sort().join();
+    const names = "SELECT string_agg(slot_name, ',' ORDER BY slot_name) FROM pg_replication_slots";
+    await becomes(first, names, all(second));
+    const at = (slot: string) =>
+      `SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = '${slot}'`;
+    await becomes(
+      second,
+      "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'archive'",
+      "1",
+    );
+    await first.query("CREATE TABLE t (n int)");
+
+    // The standby's copy goes where the consumer moved the primary's.
+    const receiver = first.receive("archive");
+    await first.query("INSERT INTO t SELECT generate_series(1, 10000)");
+    const here = await first.query("SELECT pg_switch_wal()");
+    await becomes(first, `SELECT (${at("archive")}) >= '${here}'`, "t");
+    await becomes(second, `SELECT (${at("archive")}) >= '${here}'`, "t");
+    receiver.kill();
+    await receiver.exited;
+
+    const take =
+      "SELECT string_agg(data, ' ') FROM pg_logical_slot_get_changes('feed', NULL, NULL)";
+    if (server.major >= 17) {
+      const ready =
+        "SELECT synced AND NOT temporary FROM pg_replication_slots WHERE slot_name = 'feed'";
+      const endMs = systemClock.monotonicMs() + 90_000;
+      while ((await second.query(ready)) !== "t") {
+        await first.query("SELECT pg_log_standby_snapshot()");
+        await first.query(take);
+        if (systemClock.monotonicMs() > endMs) throw new Error("the slot has no copy");
+        await systemClock.sleep(500);
+      }
+      await first.query("INSERT INTO t VALUES (-7)");
+      await becomes(second, "SELECT count(*) FROM t WHERE n = -7", "1");
+    }
+    await group.loseHost(first);
+    const winner = await successor(first);
+    await becomes(winner, names, all(first));
+    if (server.major >= 17) expect(await winner.query(take)).toContain("n[integer]:-7");
+    const reported = await winner.untilReport(
+      (one) => one.role === "primary" && one.slots?.rows.length === slots.length + 1,
+    );
+    expect(reported.slots?.rows[0]).toMatchObject({ name: "archive", wal_status: "reserved" });
+
+    // One that left the spec while an instance was away is dropped there too, when it comes back.
+    await group.configure({ slots: slots.slice(1) });
+    const left = (of: KeptInstance) => all(of).replace("archive,", "");
+    await becomes(winner, names, left(first));
+    group.returnHost(first);
+    await group.standbys(winner);
+    if (server.major >= 17) {
+      await becomes(
+        first,
+        "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'archive'",
+        "0",
+      );
+    } else {
+      await becomes(first, names, left(winner));
+    }
+    await group.configure({});
+    for (const [one, other] of [[first, winner] as const, [winner, first] as const]) {
+      await becomes(one, names, memberSlotName(other.id));
+    }
+  }, 400_000);
 }

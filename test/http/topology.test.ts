@@ -63,6 +63,25 @@ test("the narrow routes change one field", async () => {
   expect((await call("PATCH", upstream("nobody"), to)).status).toBe(404);
 });
 
+test("slots are shown with a revision, and changed as of one", async () => {
+  const slots = "/v1/databases/shop/nodes/n1/slots";
+  const { status, headers, body } = await call("GET", slots);
+  expect([status, headers.get("etag")]).toEqual([200, '"1"']);
+  expect(body.instances[0].slots[0]).toMatchObject({ name: "feed", owner: "permanent" });
+  const create = (slot: unknown, ifMatch = '"1"') =>
+    call("POST", slots, slot, { "if-match": ifMatch });
+  const made = await create({ name: "archive", type: "physical" });
+  expect(made).toMatchObject({ status: 200, body: { task: { type: "update" } } });
+  expect((await create({ name: "archive", type: "physical" }, '"7"')).status).toBe(412);
+  expect((await create({ name: "archive", type: "odd" })).body.message).toContain("body.type");
+  expect((await create({ name: "archive", type: "physical", temporary: true })).status).toBe(400);
+  expect((await call("POST", `${slots}?dry_run=true`, { name: "a", type: "physical" })).body).toEqual(
+    expect.objectContaining({ kind: "update", steps: [] }),
+  );
+  expect((await call("DELETE", `${slots}/feed`)).body.task.type).toBe("update");
+  expect((await call("DELETE", `${slots}/feed?dry_run=true`)).body.steps).toEqual([]);
+});
+
 test("pause and resume", async () => {
   const paused = await call("POST", "/v1/databases/shop/nodes/n1/pause", {
     ttl_s: 60,

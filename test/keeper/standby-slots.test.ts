@@ -1,5 +1,6 @@
 // Slots of the members on a primary and on a standby, and those of others beside them.
 import { afterEach, expect, test } from "bun:test";
+import { ensureSlots } from "../../agents/keeper/standby/slots.ts";
 import { parseLsn } from "../../src/postgres/lsn.ts";
 import { memberSlotName } from "../../src/postgres/replication.ts";
 import { completeServers, type Member, never, StandbyBench } from "../support/standby-bench.ts";
@@ -8,7 +9,7 @@ let bench: StandbyBench;
 afterEach(() => bench.close());
 
 const ensure = async (member: Member, ...wanted: { name: string; confirmedLsn?: bigint }[]) =>
-  member.mechanics.ensureSlots(await member.session(), wanted, never);
+  ensureSlots(await member.session(), wanted, never);
 const names = (member: Member) =>
   member.value("SELECT string_agg(slot_name, ',' ORDER BY slot_name) FROM pg_replication_slots");
 const restart = async (member: Member, name: string) =>

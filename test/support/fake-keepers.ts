@@ -4,12 +4,14 @@ import { and, asc, eq, isNotNull } from "drizzle-orm";
 import type { SqliteRemoteDatabase } from "drizzle-orm/sqlite-proxy";
 import type { Clock } from "../../src/base/clock.ts";
 import { isAbort } from "../../src/base/errors.ts";
+import { memberSlotName } from "../../src/postgres/replication.ts";
 import type {
   InstanceConfig,
   InstanceHa,
   InstanceReport,
   KeeperAnswer,
   KeeperRequest,
+  ReportedSlot,
 } from "../../src/spec/instance-config.ts";
 import type * as schema from "../../src/store/schema.ts";
 import {
@@ -45,6 +47,8 @@ export class FakeKeepers {
   readonly #exists: (instanceId: string) => boolean;
   readonly #modes = new Map<string, FakeKeeperMode>();
   readonly #applied = new Map<string, number>();
+  /** Slots that nobody asked for here, by instance. */
+  readonly foreignSlots = new Map<string, readonly ReportedSlot[]>();
   /** By `<database>/<node>`. */
   readonly #holders = new Map<string, string | null>();
   #commits = 0;
@@ -175,13 +179,14 @@ export class FakeKeepers {
 
   async #report(config: InstanceConfig, mode: FakeKeeperMode): Promise<void> {
     if (mode === "healthy") this.#applied.set(config.instance_id, config.generation);
-    const report = renderReport(
-      config,
-      mode,
-      this.#applied.get(config.instance_id) ?? 0,
-      this.#clock.nowMs(),
-      this.#roleOf(config),
-    );
+    const role = this.#roleOf(config);
+    const nowMs = this.#clock.nowMs();
+    const applied = this.#applied.get(config.instance_id) ?? 0;
+    const foreign = this.foreignSlots.get(config.instance_id) ?? [];
+    const report = {
+      ...renderReport(config, mode, applied, nowMs, role),
+      slots: { observed_at_ms: nowMs, rows: slotsOf(config, foreign) },
+    };
     const row = { report: JSON.stringify(report), updatedAtMs: report.observed_at_ms };
     await this.#commit(
       this.#store.db
@@ -233,6 +238,19 @@ export class FakeKeepers {
 
 const PENDING = "pending";
 const FAILURE = "the fake keeper was told to fail";
+
+/** Everything that is wanted, as if it had always been there. */
+function slotsOf(config: InstanceConfig, foreign: readonly ReportedSlot[]): ReportedSlot[] {
+  const others = (config.ha?.members ?? []).filter((one) => one.instance_id !== config.instance_id);
+  const member = others.map(({ instance_id }) => ({
+    name: memberSlotName(instance_id),
+    type: "physical" as const,
+  }));
+  const quiet = { active: false, temporary: false, failover: false, synced: false };
+  const names = new Set(foreign.map(({ name }) => name));
+  const wanted = [...member, ...(config.slots ?? [])].map((slot) => ({ ...quiet, ...slot }));
+  return [...wanted.filter(({ name }) => !names.has(name)), ...foreign];
+}
 
 function renderReport(
   config: InstanceConfig,

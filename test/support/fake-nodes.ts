@@ -5,6 +5,7 @@ import type {
   NodeOperations,
   NodePlace,
 } from "../../src/operations/node-operations.ts";
+import type { PlanView } from "../../src/spec/plan-view.ts";
 import type { Task, TaskType } from "../../src/spec/task.ts";
 import type { Topology } from "../../src/spec/topology.ts";
 
@@ -23,6 +24,14 @@ export function fakeNodes(newTask: NewTask): NodeOperations {
       throw new OperationError("not_found", `there is no instance ${instanceId}`);
     }
     return newTask(type, databaseId, instanceId);
+  };
+  const changed = async (databaseId: string, ifRevision: number | undefined) => {
+    if (ifRevision !== undefined && ifRevision !== 1) {
+      throw new OperationError("precondition_failed", `database ${databaseId} is at revision 1`);
+    }
+    const made = await newTask("update", databaseId);
+    const database = { id: databaseId, created_at: NOW, updated_at: NOW };
+    return { task: made, database: { ...database, state: "modifying" as const } };
   };
   return {
     switchover: async (place) => task("switchover", place),
@@ -62,28 +71,59 @@ export function fakeNodes(newTask: NewTask): NodeOperations {
       ],
     }),
     topology: async (databaseId) => topologyOf(databaseId),
-    putTopology: async ({ databaseId, ifRevision }) => {
-      if (ifRevision !== undefined && ifRevision !== 1) {
-        throw new OperationError("precondition_failed", `database ${databaseId} is at revision 1`);
-      }
-      const changed = await newTask("update", databaseId);
-      const database = { id: databaseId, created_at: NOW, updated_at: NOW, state: "modifying" };
-      return { task: changed, database: { ...database, state: "modifying" as const } };
-    },
-    planTopology: async ({ databaseId }) => ({
-      kind: "update",
+    putTopology: async ({ databaseId, ifRevision }) => changed(databaseId, ifRevision),
+    planTopology: async ({ databaseId }) => nothingToDo(databaseId),
+    slots: async ({ databaseId, nodeName }) => ({
       database_id: databaseId,
-      generation: 2,
-      steps: [],
-      restarts: [],
-      switchovers: [],
-      write_gap_ms: {},
-      text: "nothing to do\n",
+      node_name: nodeName,
+      revision: 1,
+      permanent: [{ name: "feed", type: "logical" }],
+      instances: [
+        {
+          instance_id: `${databaseId}-n1-a`,
+          host_id: "h1",
+          role: "primary",
+          slots: [
+            {
+              name: "feed",
+              type: "logical",
+              plugin: "pgoutput",
+              database: "shop",
+              owner: "permanent",
+              active: true,
+              used_by: "cdc (debezium) from 10.0.0.7, process 4711",
+              restart_lsn: "0/3000028",
+              confirmed_flush_lsn: "0/3000060",
+              retained_bytes: 56,
+              wal_status: "reserved",
+              temporary: false,
+              failover: true,
+              synced: false,
+            },
+          ],
+          seen_at: NOW,
+        },
+      ],
     }),
+    changeSlots: async ({ databaseId, ifRevision }) => changed(databaseId, ifRevision),
+    planSlots: async ({ databaseId }) => nothingToDo(databaseId),
     reload: async (place) => instanceTask("reload_instance", place),
     checkpoint: async (place) => instanceTask("checkpoint_instance", place),
     promote: async (place) => instanceTask("switchover", place),
     reinitialize: async (place) => instanceTask("reinitialize_instance", place),
+  };
+}
+
+function nothingToDo(databaseId: string): PlanView {
+  return {
+    kind: "update",
+    database_id: databaseId,
+    generation: 2,
+    steps: [],
+    restarts: [],
+    switchovers: [],
+    write_gap_ms: {},
+    text: "nothing to do\n",
   };
 }
 

@@ -268,6 +268,17 @@ export class KeptInstance {
     return out.trim();
   }
 
+  /** A consumer of a physical slot, until it is killed. */
+  receive(slot: string): Bun.Subprocess {
+    const into = mkdtempSync(join(this.directory, "received-"));
+    if (postgresUser) Bun.spawnSync(["chown", postgresUser, into]);
+    const { run_dir } = this.file.layout;
+    const place = ["-h", run_dir, "-p", String(this.#port), "-U", "pgedge"];
+    const argv = [...place, "-S", slot, "-D", into];
+    const all = asUser([`${this.#server.binDir}/pg_receivewal`, ...argv], postgresUser);
+    return Bun.spawn([...all], { cwd: "/", stdin: "ignore", stderr: "ignore" });
+  }
+
   /** Everything that was logged: keeper, fencer, PostgreSQL. */
   logs(): string {
     const { log_dir } = this.file.layout;

@@ -17,6 +17,7 @@ import { renderConfiguration } from "../../agents/keeper/configuration-files.ts"
 import { openSession, type SqlSession } from "../../agents/keeper/sql.ts";
 import type { Peer, StandbyMechanics } from "../../agents/keeper/standby/mechanics.ts";
 import type { StandbyDeps } from "../../agents/keeper/standby/places.ts";
+import { ensureSlots } from "../../agents/keeper/standby/slots.ts";
 import { createStandbyMechanics } from "../../agents/keeper/standby/standby.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { createLogger, LogLevels } from "../../src/base/log.ts";
@@ -315,7 +316,7 @@ export class Member {
     if (!this.running) return;
     const others = this.bench.members.filter((member) => member !== this);
     const wanted = others.map(({ id }) => ({ name: memberSlotName(id) }));
-    const changes = await this.mechanics.ensureSlots(await this.session(), wanted, never);
+    const changes = await ensureSlots(await this.session(), wanted, never);
     if (changes.problems.length > 0) throw new Error(changes.problems.join("; "));
   }
 

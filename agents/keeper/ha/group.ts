@@ -22,6 +22,7 @@ import type { Memory } from "../memory.ts";
 import { session, sqlTarget } from "../observe.ts";
 import type { RestGroup } from "../rest-group.ts";
 import { ensureBuiltIns } from "../roles.ts";
+import type { Others } from "../slots.ts";
 import { openSession, type SqlSession } from "../sql.ts";
 import type { StandbyMechanics } from "../standby/mechanics.ts";
 import { createStandbyMechanics } from "../standby/standby.ts";
@@ -43,7 +44,6 @@ import { createPerformer } from "./performer.ts";
 import { Renewer } from "./renewer.ts";
 import { partOf } from "./replication-role.ts";
 import { Sensor } from "./sensor.ts";
-import { Slots } from "./slots.ts";
 
 /** Only begun here: the rules of one instance go on towards the goal meanwhile, a gate opens during a checkpoint. */
 const BESIDE = { checkpoint: true, change_lease: true };
@@ -60,7 +60,6 @@ export class Group implements GroupParts {
   readonly sensor: Sensor;
   readonly work: LongWork;
   readonly peers: Peers;
-  readonly slots: Slots;
   readonly probe: FreshProbe;
   readonly #disk: DiskWatch;
   readonly #follow: FollowCheck;
@@ -180,7 +179,6 @@ export class Group implements GroupParts {
       status: () => this.status(),
       lease: () => this.watch.sight?.row ?? undefined,
     });
-    this.slots = new Slots({ ...deps, mechanics, members, self });
     this.#perform = createPerformer({
       deps,
       memory,
@@ -355,8 +353,9 @@ export class Group implements GroupParts {
     const allowed = await this.#follow.limit(decision.goal);
     memory.part = partOf(allowed, this.sensor.offline?.control.settings) ?? memory.part;
     this.#follow.look(local, decision.goal, signal);
-    memory.decodingWaitsFor = this.slots.decodingWaitsFor(local.postgres, boot.bootMs());
-    memory.copySlots = this.slots.mayCopy(local.postgres);
+    const { slots } = this.#deps;
+    memory.decodingWaitsFor = slots.decodingWaitsFor(local.postgres, boot.bootMs());
+    memory.copySlots = slots.mayCopy(local.postgres);
     this.#tellNews();
     await this.#disarm(local);
     void this.#tend(local, signal);
@@ -396,8 +395,7 @@ export class Group implements GroupParts {
       const open = await session(this.#deps, this.#memory);
       if (postgres.kind === "primary" && !this.#rolesMade) await this.#makeRoles(open);
       await this.#proveSetting(signal);
-      const others = [...this.watch.others.values()].map(({ status }) => status);
-      await this.slots.tend(open, postgres, others, signal);
+      await this.#deps.slots.tend(open, postgres, this.#others(), signal);
       const streams = postgres.kind === "standby" && postgres.streaming;
       if (streams && !this.#confirmed) {
         await this.#mechanics.confirmClone(signal);
@@ -410,6 +408,15 @@ export class Group implements GroupParts {
     } finally {
       this.#tending = false;
     }
+  }
+
+  #others(): Others {
+    const { others, sight } = this.watch;
+    const holder = others.get(sight?.row?.holder ?? "")?.status;
+    return {
+      members: [...others.values()].map(({ status }) => status),
+      primary: holder?.role === "primary" ? holder : undefined,
+    };
   }
 
   /** What this member says of itself. */
@@ -427,6 +434,7 @@ export class Group implements GroupParts {
       local: this.#local,
       sight: this.watch.sight,
       unfit: this.#unfit(),
+      slots: this.#deps.slots.positions,
     });
   }
 

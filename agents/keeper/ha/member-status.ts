@@ -12,6 +12,7 @@ export interface StatusInput {
   readonly local: LocalView | undefined;
   readonly sight: LeaseSight | null;
   readonly unfit: string | null;
+  readonly slots: MemberStatus["slots"];
 }
 
 export function memberStatusOf(input: StatusInput): MemberStatus {
@@ -38,5 +39,6 @@ export function memberStatusOf(input: StatusInput): MemberStatus {
     vote: local?.vote ?? null,
     unfit: input.unfit,
     leaving: (local?.leavingSinceMs ?? null) !== null,
+    ...(primary && input.slots ? { slots: input.slots } : {}),
   };
 }

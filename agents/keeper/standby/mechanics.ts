@@ -140,30 +140,6 @@ export type PromoteOutcome =
   /** It is a primary, on another timeline than the allotted one. Must be fenced. */
   | { readonly kind: "wrong_timeline"; readonly timeline: number };
 
-/** A physical slot that should be there. */
-export interface WantedSlot {
-  readonly name: string;
-  /** Up to where its owner has the log; a slot on a standby is moved there. */
-  readonly confirmedLsn?: bigint;
-}
-
-export interface SlotChanges {
-  readonly created: readonly string[];
-  readonly dropped: readonly string[];
-  readonly advanced: readonly string[];
-  /**
-   * Logical slots of a primary that end with it: those that were not made for failover (17+), and every one up to 16,
-   * which cannot have them on standbys. Their consumers have to begin anew after a failover.
-   */
-  readonly unprotected: readonly string[];
-  /** A primary has logical slots that standbys are to have: decoding should wait for them (17+). */
-  readonly protects: boolean;
-  /** Logical slots of a standby's time as primary that are still there (17+). */
-  readonly stranded: readonly string[];
-  /** What could not be done, one sentence each; tried again the next time. */
-  readonly problems: readonly string[];
-}
-
 export interface StandbyMechanics {
   /** What an earlier keeper left in the middle; also ends programs that it left running. Call it at start. */
   inspectLeftovers(): Promise<Leftover | undefined>;
@@ -227,15 +203,4 @@ export interface StandbyMechanics {
 
   /** CHECKPOINT after a promotion; resolves when the control file shows the new timeline. */
   checkpoint(session: SqlSession, signal: AbortSignal): Promise<void>;
-
-  /**
-   * Makes the physical slots be as wanted, on a primary or a standby. Drops slots of members that are no longer
-   * wanted, and on a standby that streams those that it has from its time as primary and that keep copies of the new
-   * primary's from coming (17+); both only when nobody uses them.
-   */
-  ensureSlots(
-    session: SqlSession,
-    wanted: readonly WantedSlot[],
-    signal: AbortSignal,
-  ): Promise<SlotChanges>;
 }

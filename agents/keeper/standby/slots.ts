@@ -14,7 +14,30 @@ import {
   selectSlots,
 } from "../../../src/postgres/sql/replication.ts";
 import { SqlError, type SqlSession } from "../sql.ts";
-import type { SlotChanges, WantedSlot } from "./mechanics.ts";
+
+/** A physical slot that should be there. */
+export interface WantedSlot {
+  readonly name: string;
+  /** Up to where its owner has the log; a slot on a standby is moved there. */
+  readonly confirmedLsn?: bigint;
+}
+
+export interface SlotChanges {
+  readonly created: readonly string[];
+  readonly dropped: readonly string[];
+  readonly advanced: readonly string[];
+  /**
+   * Logical slots of a primary that end with it: those that were not made for failover (17+), and every one up to 16,
+   * which cannot have them on standbys. Their consumers have to begin anew after a failover.
+   */
+  readonly unprotected: readonly string[];
+  /** A primary has logical slots that standbys are to have: decoding should wait for them (17+). */
+  readonly protects: boolean;
+  /** Logical slots of a standby's time as primary that are still there (17+). */
+  readonly stranded: readonly string[];
+  /** What could not be done, one sentence each; tried again the next time. */
+  readonly problems: readonly string[];
+}
 
 interface Changes {
   readonly created: string[];
@@ -26,7 +49,11 @@ interface Changes {
   readonly problems: string[];
 }
 
-/** See `StandbyMechanics.ensureSlots`. */
+/**
+ * Makes the physical slots be as wanted, on a primary or a standby. Drops slots of members that are no longer wanted,
+ * and on a standby that streams those that it has from its time as primary and that keep copies of the new primary's
+ * from coming (17+); both only when nobody uses them.
+ */
 export async function ensureSlots(
   session: SqlSession,
   wanted: readonly WantedSlot[],

@@ -11,7 +11,6 @@ import { checkpointPromoted, promote } from "./promote.ts";
 import { recoverAlone } from "./recover-alone.ts";
 import { confirmClone } from "./replace-data.ts";
 import { readRewind, rewind } from "./rewind.ts";
-import { ensureSlots } from "./slots.ts";
 
 /** The mechanics of one instance. */
 export function createStandbyMechanics(deps: StandbyDeps): StandbyMechanics {
@@ -31,7 +30,6 @@ export function createStandbyMechanics(deps: StandbyDeps): StandbyMechanics {
     letGo: (session, signal) => letGo(deps, session, signal),
     promote: (session, allotted, signal) => promote(deps, session, allotted, signal),
     checkpoint: (session, signal) => checkpointPromoted(deps, session, signal),
-    ensureSlots: (session, wanted, signal) => ensureSlots(session, wanted, signal),
   };
 }
 

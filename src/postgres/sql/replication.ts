@@ -64,15 +64,27 @@ export const checkpoint = "CHECKPOINT";
 export const selectCheckpointTimeline =
   "SELECT timeline_id AS timeline FROM pg_catalog.pg_control_checkpoint()";
 
-/** Every slot; one row each. `failover` and `synced` came with 17. */
+/** Every slot; one row each. `failover` and `synced` came with 17. `retained`: bytes of log from its start to here. */
 export const selectSlots = `
-SELECT slot_name::text AS name, slot_type, active, restart_lsn::text AS restart_lsn, wal_status, temporary,
-       (to_jsonb(s) ->> 'failover')::boolean AS failover, (to_jsonb(s) ->> 'synced')::boolean AS synced
-  FROM pg_catalog.pg_replication_slots s`;
+SELECT slot_name::text AS name, slot_type, plugin::text AS plugin, database::text AS database, active,
+       restart_lsn::text AS restart_lsn, confirmed_flush_lsn::text AS confirmed_lsn, wal_status, temporary,
+       (to_jsonb(s) ->> 'failover')::boolean AS failover, (to_jsonb(s) ->> 'synced')::boolean AS synced,
+       GREATEST(0, pg_catalog.pg_wal_lsn_diff(
+         CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+              ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn))::bigint::text AS retained,
+       s.active_pid, a.usename::text AS user_name, a.application_name, host(a.client_addr) AS client_address
+  FROM pg_catalog.pg_replication_slots s LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = s.active_pid
+ ORDER BY slot_name`;
 
 /** Makes the physical slot $1, which keeps the log from now on. */
 export const createPhysicalSlot =
   "SELECT pg_catalog.pg_create_physical_replication_slot($1::text::name, true) AS made";
+
+/** Makes the logical slot $1 for the plugin $2 in the database of the session; from 17 on standbys copy it. */
+export function createLogicalSlot(major: number): string {
+  const failover = major >= 17 ? ", false, false, true" : "";
+  return `SELECT pg_catalog.pg_create_logical_replication_slot($1::text::name, $2::text::name${failover}) AS made`;
+}
 
 /** Drops the slot $1. */
 export const dropSlot = "SELECT pg_catalog.pg_drop_replication_slot($1::text::name) AS dropped";
@@ -85,9 +97,18 @@ export const advanceSlot =
 export interface SlotRow {
   readonly name: string;
   readonly kind: "physical" | "logical";
+  /** Of a logical slot. */
+  readonly plugin: string | undefined;
+  readonly database: string | undefined;
   readonly active: boolean;
+  /** Who uses it, in words; undefined = nobody. */
+  readonly usedBy: string | undefined;
   readonly temporary: boolean;
   readonly restartLsn: string | undefined;
+  /** Of a logical slot: up to where its consumer has everything. */
+  readonly confirmedLsn: string | undefined;
+  /** Bytes of log that it keeps; undefined when it keeps nothing. */
+  readonly retainedBytes: number | undefined;
   /** reserved, extended, unreserved or lost; absent when it keeps nothing. */
   readonly walStatus: string | undefined;
   /** A logical slot that standbys are to have too (17+). */
@@ -101,11 +122,28 @@ export function parseSlot(row: Readonly<Record<string, unknown>>): SlotRow {
   return {
     name: String(row.name),
     kind: row.slot_type === "logical" ? "logical" : "physical",
+    plugin: textOf(row.plugin),
+    database: textOf(row.database),
     active: row.active === true,
+    usedBy: row.active === true ? consumerOf(row) : undefined,
     temporary: row.temporary === true,
-    restartLsn: typeof row.restart_lsn === "string" ? row.restart_lsn : undefined,
-    walStatus: typeof row.wal_status === "string" ? row.wal_status : undefined,
+    restartLsn: textOf(row.restart_lsn),
+    confirmedLsn: textOf(row.confirmed_lsn),
+    retainedBytes: typeof row.retained === "string" ? Number(row.retained) : undefined,
+    walStatus: textOf(row.wal_status),
     failover: row.failover === true,
     synced: row.synced === true,
   };
+}
+
+/** e.g. "cdc (debezium) from 10.0.0.7, process 4711". */
+function consumerOf(row: Readonly<Record<string, unknown>>): string {
+  const [user, application, address] = [row.user_name, row.application_name, row.client_address];
+  const name = application ? ` (${application})` : "";
+  const from = address ? ` from ${address}` : "";
+  return `${user ?? "somebody"}${name}${from}, process ${row.active_pid}`;
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
 }
