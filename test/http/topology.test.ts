@@ -75,9 +75,9 @@ test("slots are shown with a revision, and changed as of one", async () => {
   expect((await create({ name: "archive", type: "physical" }, '"7"')).status).toBe(412);
   expect((await create({ name: "archive", type: "odd" })).body.message).toContain("body.type");
   expect((await create({ name: "archive", type: "physical", temporary: true })).status).toBe(400);
-  expect((await call("POST", `${slots}?dry_run=true`, { name: "a", type: "physical" })).body).toEqual(
-    expect.objectContaining({ kind: "update", steps: [] }),
-  );
+  expect(
+    (await call("POST", `${slots}?dry_run=true`, { name: "a", type: "physical" })).body,
+  ).toEqual(expect.objectContaining({ kind: "update", steps: [] }));
   expect((await call("DELETE", `${slots}/feed`)).body.task.type).toBe("update");
   expect((await call("DELETE", `${slots}/feed?dry_run=true`)).body.steps).toEqual([]);
 });
