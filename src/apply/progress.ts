@@ -52,6 +52,7 @@ const PRESENT: Readonly<Record<StepAction, string>> = {
   reload: "reloading",
   checkpoint: "making a checkpoint in",
   reinitialize: "copying anew",
+  rewind: "rewinding",
   switchover: "switching over",
   failover: "failing over",
 };
@@ -66,6 +67,7 @@ const PAST: Readonly<Record<StepAction, string>> = {
   reload: "reloaded",
   checkpoint: "made a checkpoint in",
   reinitialize: "copied anew",
+  rewind: "looked after",
   switchover: "switched over",
   failover: "failed over",
 };

@@ -128,7 +128,9 @@ export function abortStatements(
 
 /** What changes nothing of a resource leaves nothing to remember. */
 function leavesSomething(step: Step): boolean {
-  const passing = ["restart", "reload", "checkpoint", "reinitialize"].includes(step.action);
+  const passing = ["restart", "reload", "checkpoint", "reinitialize", "rewind"].includes(
+    step.action,
+  );
   return step.action === "delete" || (!passing && storedAfter(step) !== undefined);
 }
 

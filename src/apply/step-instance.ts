@@ -66,6 +66,15 @@ export async function reinitializeInstance(run: StepRun, deps: StepDeps): Promis
   await waitApplied(run, deps, config);
 }
 
+/** A standby's data is turned back, or needs no turning; the log says which. Done when it streams. */
+export async function rewindInstance(run: StepRun, deps: StepDeps): Promise<void> {
+  const { config } = await existing(run, deps);
+  const node = must(run.step.resource.nodeName, "node of an instance");
+  const payload = { kind: "rewind", instance_id: config.instance_id } as const;
+  await askKeepers(run, deps, { node, timeoutMs: copyStepTimeoutMs, payload: async () => payload });
+  await waitApplied(run, deps, config);
+}
+
 /** The instance stops, or starts, and stays so: the configuration says it. */
 export async function setRunning(
   run: StepRun,

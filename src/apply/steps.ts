@@ -10,6 +10,7 @@ import {
   instanceStep,
   reinitializeInstance,
   restartInstance,
+  rewindInstance,
   setRunning,
 } from "./step-instance.ts";
 import { monitorStep } from "./step-monitor.ts";
@@ -56,6 +57,9 @@ export function createStepRunner(deps: StepDeps): (run: StepRun) => Promise<void
       case "reinitialize":
         checkInstance(run);
         return reinitializeInstance(run, deps);
+      case "rewind":
+        checkInstance(run);
+        return rewindInstance(run, deps);
       case "start":
         checkInstance(run);
         return setRunning(run, deps, "running");

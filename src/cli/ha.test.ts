@@ -169,6 +169,16 @@ describe("replication slots", () => {
   });
 });
 
+test("a rewind wants to be confirmed", async () => {
+  const unasked = await pgherd("instance", "rewind", "shop-n1-b");
+  expect([unasked.status, unasked.sent.map(({ line }) => line)]).toEqual([
+    2,
+    ["GET /v1/databases"],
+  ]);
+  const { last } = await pgherd("-y", "instance", "rewind", "shop-n1-b");
+  expect(last?.line).toBe("POST /v1/databases/shop/instances/shop-n1-b/rewind");
+});
+
 test("explain names what dies, and prints what would come of it", async () => {
   const { out, last } = await pgherd(
     ...["node", "explain", "shop", "n1", "--instance", "a", "b", "--host", "h1"],

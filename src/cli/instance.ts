@@ -98,6 +98,16 @@ function addAskedVerbs(instance: Command, terminal: Terminal): void {
       });
   }
   instance
+    .command("rewind")
+    .argument("<id>")
+    .description("turn the data of a standby back to the history of its primary")
+    .action(async (id: string, _options, command: Command) => {
+      const session = await openSession(terminal, command);
+      const path = await pathOf(session, id);
+      await confirm(session, `This restarts ${id} and sets aside what only it has`, id);
+      await finishTask(session, await session.client.request("POST", `${path}/rewind`));
+    });
+  instance
     .command("reinit")
     .argument("<id>")
     .description("copy the data of a standby anew")

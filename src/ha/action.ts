@@ -48,10 +48,16 @@ export type HaAction =
     }
   /** initdb. Long. */
   | { readonly kind: "bootstrap" }
-  /** Stop PostgreSQL and copy the data of `source`; what was there is moved aside. Long. */
-  | { readonly kind: "clone"; readonly source: string }
-  /** Stop PostgreSQL, then pg_rewind against `source`, which is the primary of this epoch. Long. */
-  | { readonly kind: "rewind"; readonly source: string }
+  /**
+   * Stop PostgreSQL and copy the data of `source`; what was there is moved aside. `intent`: who asked for it; it is
+   * running from when the copy is in its place, and over when that streams. Long.
+   */
+  | { readonly kind: "clone"; readonly source: string; readonly intent: string | null }
+  /**
+   * Stop PostgreSQL, then pg_rewind against `source`, which is the primary of this epoch. `intent`: who asked for it,
+   * and is told what came of it; then a failure leads to nothing else. Long.
+   */
+  | { readonly kind: "rewind"; readonly source: string; readonly intent: string | null }
   /**
    * Promote to exactly this timeline: history stubs for the numbers in between, then pg_promote(). `sync` and `gate`
    * are in effect before it, and the fencer has confirmed that it is armed. Long.

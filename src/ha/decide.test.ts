@@ -164,6 +164,11 @@ const TWISTS: readonly ((view: GroupView, local: LocalView) => [GroupView, Local
     { ...v, intents: [intent({ kind: "reinitialize", instance_id: "b", from: null })] },
     l,
   ],
+  (v, l) => [{ ...v, intents: [intent({ kind: "rewind", instance_id: "b" })] }, l],
+  (v, l) => [
+    { ...v, intents: [{ ...intent({ kind: "rewind", instance_id: "b" }), state: "running" }] },
+    l,
+  ],
   (v, l) => [{ ...v, intents: [intent({ kind: "restart", instance_id: "b", reason: "" })] }, l],
   (v, l) => [{ ...v, settings: { ...v.settings, synchronous: synchronous } }, l],
   (v, l) => [{ ...v, promise: { holder: "a", epoch: 2, untilMs: NOW + 3_000 } }, l],

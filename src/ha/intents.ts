@@ -30,6 +30,8 @@ export function intentAnswer(s: Situation): IntentAnswer | null {
     (intent) => isHandover(intent) && isExpired(intent, s.view.wallMs),
   );
   if (expired) return failed(expired.id, "its time passed before it could be done");
+  const ofStandby = s.view.intents.find(({ payload }) => isCare(payload, s.view.self));
+  if (ofStandby) return failed(ofStandby.id, `${s.view.self} is the primary`);
   const over = s.view.intents.find((intent) => isHandover(intent) && intent.state === "running");
   if (over && isHandover(over)) return outcomeOf(s, over);
   const intent = pendingHandover(s);
@@ -47,6 +49,12 @@ function failed(id: string, answer: string): IntentAnswer {
 
 function isHandover(intent: HaIntent): intent is Handover {
   return intent.payload.kind === "switchover" || intent.payload.kind === "failover";
+}
+
+/** What only a standby can do. */
+function isCare(payload: HaIntent["payload"], self: string): boolean {
+  const care = payload.kind === "reinitialize" || payload.kind === "rewind";
+  return care && payload.instance_id === self;
 }
 
 function pendingHandover({ view }: Situation): Handover | undefined {

@@ -177,7 +177,9 @@ export type IntentPayload =
   | { readonly kind: "pause" }
   | { readonly kind: "restart"; readonly instance_id: string; readonly reason: string }
   /** The instance's data is replaced by a new copy; what it had is kept aside until the copy streams. */
-  | { readonly kind: "reinitialize"; readonly instance_id: string; readonly from: string | null };
+  | { readonly kind: "reinitialize"; readonly instance_id: string; readonly from: string | null }
+  /** The instance's data is turned back to the primary's history; where that cannot be done, the answer says why. */
+  | { readonly kind: "rewind"; readonly instance_id: string };
 
 /** Whether an intent is in force: its time has come and has not passed. */
 export function isDue({ not_before_ms, expires_at_ms }: HaIntent, wallMs: number): boolean {

@@ -23,6 +23,13 @@ export function instanceEndpoints(): readonly Endpoint[] {
     instanceVerb("reload", "Let PostgreSQL of an instance read its configuration again"),
     instanceVerb("checkpoint", "Make a checkpoint in an instance"),
     instanceVerb("promote", "Make a standby the primary, by a switchover"),
+    instanceVerb(
+      "rewind",
+      "Turn the data of a standby back to the history of its primary",
+      "Stops it in order, compares, and runs pg_rewind when it left that history; the task's log says whether there " +
+        "was anything to rewind. What only it had is kept aside. Nothing else is tried when it fails. Refused for " +
+        "the primary.",
+    ),
     reinitializeInstance,
   ];
 }
@@ -78,13 +85,18 @@ const startInstance = endpoint({
   },
 });
 
-function instanceVerb(verb: "reload" | "checkpoint" | "promote", summary: string): Endpoint {
+function instanceVerb(
+  verb: "reload" | "checkpoint" | "promote" | "rewind",
+  summary: string,
+  description?: string,
+): Endpoint {
   return endpoint({
     method: "POST",
     path: `/v1/databases/{database_id}/instances/{instance_id}/${verb}`,
     operationId: `${verb}-instance`,
     tag: "Database",
     summary,
+    ...(description === undefined ? {} : { description }),
     params: InstancePath,
     answers: { 200: InstanceTaskResponse },
     errors: [400, 404, 409],

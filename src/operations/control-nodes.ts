@@ -3,7 +3,12 @@ import { planTopology, putTopology } from "./change-topology.ts";
 import type { OperationsDeps } from "./deps.ts";
 import { explainNode } from "./explain-node.ts";
 import { failoverNode, switchoverNode } from "./handover.ts";
-import { askInstance, promoteInstance, reinitializeInstance } from "./instance-verbs.ts";
+import {
+  askInstance,
+  promoteInstance,
+  reinitializeInstance,
+  rewindInstance,
+} from "./instance-verbs.ts";
 import { nodeHistory } from "./node-history.ts";
 import type { NodeOperations } from "./node-operations.ts";
 import { changeSlots, nodeSlots, planSlots } from "./node-slots.ts";
@@ -28,5 +33,6 @@ export function createNodeOperations(deps: OperationsDeps): NodeOperations {
     checkpoint: (place) => askInstance(deps, place, "checkpoint"),
     promote: (place) => promoteInstance(deps, place),
     reinitialize: (place, request) => reinitializeInstance(deps, place, request),
+    rewind: (place) => rewindInstance(deps, place),
   };
 }

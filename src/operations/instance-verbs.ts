@@ -1,5 +1,11 @@
-// POST …/instances/{id}/reload, /checkpoint, /promote and /reinitialize.
-import { planCheckpoint, planReinitialize, planReload } from "../plan/instance-plans.ts";
+// POST …/instances/{id}/reload, /checkpoint, /promote, /reinitialize and /rewind.
+import {
+  type InstancePlanInput,
+  planCheckpoint,
+  planReinitialize,
+  planReload,
+  planRewind,
+} from "../plan/instance-plans.ts";
 import type { Task } from "../spec/task.ts";
 import type { ReinitializeRequest } from "../spec/topology.ts";
 import { instanceExistsGuard } from "../store/instances.ts";
@@ -9,9 +15,14 @@ import { existingDatabase } from "./before.ts";
 import type { OperationsDeps } from "./deps.ts";
 import { invalidInput } from "./errors.ts";
 import { switchoverNode } from "./handover.ts";
-import { acceptInstanceTask, checkState, existingInstance } from "./instance-task.ts";
+import {
+  acceptInstanceTask,
+  checkState,
+  existingInstance,
+  type InstanceWork,
+} from "./instance-task.ts";
 import type { InstancePlace } from "./node-operations.ts";
-import { groupNode, namedCandidate, primaryOf, viewNodes } from "./node-view.ts";
+import { groupNode, type NodeView, namedCandidate, primaryOf, viewNodes } from "./node-view.ts";
 import { runtimeOf } from "./runtime.ts";
 
 const QUICK = {
@@ -55,8 +66,32 @@ export async function promoteInstance(
 /** A standby gets a new copy of the data. Refused for the primary: there would be nothing to copy. */
 export async function reinitializeInstance(
   deps: OperationsDeps,
-  { databaseId, instanceId }: InstancePlace,
+  place: InstancePlace,
   { from }: ReinitializeRequest,
+): Promise<Task> {
+  return careForStandby(deps, place, (node, nodes) => {
+    if (from === place.instanceId) {
+      const message = "an instance cannot be copied from itself";
+      throw invalidInput([{ path: "from", code: "conflict", message }]);
+    }
+    if (from !== undefined) namedCandidate(node, nodes, from, deps.clock.nowMs(), "from");
+    const makePlan = (input: InstancePlanInput) => planReinitialize(input, from);
+    return { kind: "reinitialize_instance", makePlan };
+  });
+}
+
+/** A standby's data is turned back to its primary's history. Refused for the primary: the history is its own. */
+export async function rewindInstance(deps: OperationsDeps, place: InstancePlace): Promise<Task> {
+  return careForStandby(deps, place, () => ({ kind: "rewind_instance", makePlan: planRewind }));
+}
+
+type Nodes = Awaited<ReturnType<typeof viewNodes>>;
+
+/** What is done to the data of a standby, with a primary that is there. */
+async function careForStandby(
+  deps: OperationsDeps,
+  { databaseId, instanceId }: InstancePlace,
+  work: (node: NodeView, nodes: Nodes) => Pick<InstanceWork, "kind" | "makePlan">,
 ): Promise<Task> {
   const runtime = runtimeOf(deps);
   const { db } = runtime.store;
@@ -65,25 +100,18 @@ export async function reinitializeInstance(
     const instance = await existingInstance(runtime, databaseId, instanceId);
     const nodes = await viewNodes(db, databaseId);
     const node = groupNode(nodes, record, instance.nodeName);
-    const nowMs = deps.clock.nowMs();
     if (node.lease?.holder === instanceId) {
       const message = `${instanceId} is the primary: make another instance the primary first`;
       throw invalidInput([{ path: "instance_id", code: "conflict", message }]);
     }
-    if (!primaryOf(node, nowMs)) {
-      const message = `node ${node.name} has no primary now, so there is nothing to copy`;
+    if (!primaryOf(node, deps.clock.nowMs())) {
+      const message = `node ${node.name} has no primary now, so there is nothing to go by`;
       throw invalidInput([{ path: "instance_id", code: "no_primary", message }]);
     }
-    if (from === instanceId) {
-      const message = "an instance cannot be copied from itself";
-      throw invalidInput([{ path: "from", code: "conflict", message }]);
-    }
-    if (from !== undefined) namedCandidate(node, nodes, from, nowMs, "from");
     return acceptInstanceTask(deps, runtime, {
       record,
       instance,
-      kind: "reinitialize_instance",
-      makePlan: (input) => planReinitialize(input, from),
+      ...work(node, nodes),
       acceptance: () => ({
         guards: [instanceExistsGuard(db, instanceId), idleDatabaseGuard(db, databaseId)],
         statements: [],

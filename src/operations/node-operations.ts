@@ -66,4 +66,5 @@ export interface NodeOperations {
   checkpoint(place: InstancePlace): Promise<Task>;
   promote(place: InstancePlace): Promise<Task>;
   reinitialize(place: InstancePlace, request: ReinitializeRequest): Promise<Task>;
+  rewind(place: InstancePlace): Promise<Task>;
 }

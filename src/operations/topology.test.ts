@@ -263,7 +263,7 @@ describe("instances", () => {
     await worker.stop();
   });
 
-  test("promote is a switchover; only standbys are copied anew", async () => {
+  test("promote is a switchover; only standbys are copied anew or rewound", async () => {
     const world = await withGroup();
     const worker = world.startWorker();
     const { nodes } = world.operations;
@@ -273,6 +273,14 @@ describe("instances", () => {
     const again = await nodes.reinitialize({ databaseId: "shop", instanceId: a }, { from: c });
     expect(again).toMatchObject({ type: "reinitialize_instance", instance_id: a });
     expect(await world.ended(again)).toMatchObject({ status: "completed" });
+    const back = await nodes.rewind({ databaseId: "shop", instanceId: a });
+    expect(back).toMatchObject({ type: "rewind_instance", instance_id: a });
+    expect(await world.ended(back)).toMatchObject({ status: "completed" });
+    const log = await world.operations.taskLog("database", "shop", back.task_id, {});
+    expect(log.entries.map(({ message }) => message).join("\n")).toContain("nothing to rewind");
+    await expect(nodes.rewind({ databaseId: "shop", instanceId: b })).rejects.toMatchObject({
+      problems: [{ path: "instance_id", code: "conflict" }],
+    });
     await expect(
       nodes.reinitialize({ databaseId: "shop", instanceId: b }, {}),
     ).rejects.toMatchObject({ problems: [{ path: "instance_id", code: "conflict" }] });

@@ -25,6 +25,7 @@ const ACTIONS: Readonly<Record<PlanKind, ReadonlySet<StepAction>>> = {
   reload_instance: new Set(["reload"]),
   checkpoint_instance: new Set(["checkpoint"]),
   reinitialize_instance: new Set(["reinitialize"]),
+  rewind_instance: new Set(["rewind"]),
   switchover: new Set(["switchover"]),
   failover: new Set(["failover"]),
 };

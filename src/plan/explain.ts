@@ -19,6 +19,7 @@ const TITLE: Readonly<Record<PlanKind, string>> = {
   reload_instance: "Reload the configuration of an instance of",
   checkpoint_instance: "Make a checkpoint in an instance of",
   reinitialize_instance: "Copy the data of an instance anew, of",
+  rewind_instance: "Rewind an instance of",
   switchover: "Change a primary of",
   failover: "Replace a primary of",
 };

@@ -50,6 +50,11 @@ export function planReinitialize(
   return ok({ ...plan.value, steps: plan.value.steps.map((step) => ({ ...step, changes, from })) });
 }
 
+/** A standby's data is turned back to the history of its primary, if it left it. */
+export function planRewind(input: InstancePlanInput): Result<Plan, "not_found"> {
+  return planned(input, "rewind_instance", "rewind");
+}
+
 function planned(
   input: InstancePlanInput,
   kind: PlanKind,

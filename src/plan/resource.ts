@@ -49,6 +49,7 @@ export type StepAction =
   | "reload"
   | "checkpoint"
   | "reinitialize"
+  | "rewind"
   | "switchover"
   | "failover";
 
@@ -99,6 +100,7 @@ export type PlanKind =
   | "reload_instance"
   | "checkpoint_instance"
   | "reinitialize_instance"
+  | "rewind_instance"
   | "switchover"
   | "failover";
 

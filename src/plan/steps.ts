@@ -80,7 +80,7 @@ export function removalWave(removed: readonly Change[]): Wave {
 
 /** A member of a group that is new, or is not as it should be, may have to copy all data of its primary. */
 function copiesData({ action, resource }: Pick<Step, "action" | "resource">): boolean {
-  const changes = ["create", "update", "start", "reinitialize"].includes(action);
+  const changes = ["create", "update", "start", "reinitialize", "rewind"].includes(action);
   return (
     changes && resource.kind === "database.instance" && instanceInputs(resource).ha !== undefined
   );

@@ -31,6 +31,7 @@ export const TaskType = oneOf([
   "reload_instance",
   "checkpoint_instance",
   "reinitialize_instance",
+  "rewind_instance",
   "switchover",
   "failover",
   "remove_host",

@@ -177,3 +177,67 @@ test("H1: a standby promoted by hand under a number that is given out later is n
   group.returnHost(first);
   await streams(first, count, "winner1000");
 }, 180_000);
+
+/** What the keepers said to what was asked, oldest first. */
+async function answers(): Promise<readonly string[]> {
+  await group.settledIntents();
+  const rows = await group.read("SELECT state, answer FROM ha_intents ORDER BY created_at_ms");
+  return rows.map(([state, answer]) => `${state}: ${answer}`);
+}
+
+test("a standby that follows has nothing to rewind, is copied once when asked, and a primary does neither", async () => {
+  const primary = await begin({ size: 2 });
+  const standby = group.at(1);
+  const ask = (kind: string, of: KeptInstance) =>
+    group.ask(kind, { instance_id: of.id, from: null });
+  await ask("rewind", standby);
+  const [first] = await answers();
+  expect(first).toBe(`done: nothing to rewind: its data is part of the history of ${primary.id}`);
+  await primary.query("CREATE TABLE t AS SELECT 1 AS n");
+  await streams(standby, "SELECT sum(n) FROM t WHERE pg_is_in_recovery()", "1");
+  await standby.query("SELECT 1 FROM pg_create_physical_replication_slot('lost_by_a_copy')");
+  await ask("reinitialize", standby);
+  expect((await answers())[1]).toBe(`done: copied anew; it follows ${primary.id}`);
+  await streams(standby, "SELECT sum(n) FROM t WHERE pg_is_in_recovery()", "1");
+  const slot = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'lost_by_a_copy'";
+  expect(await standby.query(slot)).toBe("0");
+  const copies = standby.logs().split("a user asked for a new copy").length - 1;
+  expect(copies).toBe(1);
+  await ask("rewind", primary);
+  await ask("reinitialize", primary);
+  expect((await answers()).slice(2)).toEqual([
+    `failed: ${primary.id} is the primary`,
+    `failed: ${primary.id} is the primary`,
+  ]);
+}, 300_000);
+
+test("a former primary is rewound as asked, and the answer says so", async () => {
+  const old = await begin({ size: 2 });
+  const winner = await diverge(old);
+  await group.ask("rewind", { instance_id: old.id });
+  group.returnHost(old);
+  expect(await answers()).toEqual([`done: rewound to the history of ${winner.id}`]);
+  await streams(old, "SELECT sum(n) FROM t WHERE pg_is_in_recovery()", "3");
+  expect(said(old, "rewound: the log")).toBe(true);
+}, 300_000);
+
+test("a rewind that cannot be done is told, and nothing else is done in its place", async () => {
+  const primary = await begin({ size: 2 });
+  const standby = group.at(1);
+  await primary.query("CREATE TABLE t AS SELECT 1 AS n");
+  await streams(standby, "SELECT sum(n) FROM t WHERE pg_is_in_recovery()", "1");
+  // The primary takes connections of its standby's receiver, and of nobody who would compare the two.
+  const hba = group.config(standby).hba.filter((line) => !/hostssl.* all +pgedge/.test(line));
+  await primary.configure(
+    group.config(primary, { hba: ["host postgres pgedge all reject", ...hba] }),
+  );
+  await eventually("the refusal", async () => {
+    const place = ["-h", "127.0.0.1", "-U", "pgedge", "-d", "postgres"];
+    const error = await primary.psql(place, "SELECT 1").catch(String);
+    return error.includes("pg_hba.conf rejects");
+  });
+  await group.ask("rewind", { instance_id: standby.id });
+  expect((await answers())[0]).toMatch(/^failed: .*rejects/);
+  await streams(standby, "SELECT sum(n) FROM t WHERE pg_is_in_recovery()", "1");
+  expect(kept(standby)).toEqual([]);
+}, 300_000);

@@ -113,6 +113,7 @@ test.each([
   ["instances/shop-n1-b/promote", undefined, "switchover"],
   ["instances/shop-n1-b/reload", undefined, "reload_instance"],
   ["instances/shop-n1-b/checkpoint", undefined, "checkpoint_instance"],
+  ["instances/shop-n1-b/rewind", undefined, "rewind_instance"],
   ["instances/shop-n1-b/reinitialize", { from: "shop-n1-a" }, "reinitialize_instance"],
 ])("POST …/%s makes a task", async (path, body, type) => {
   const answer = await call("POST", `/v1/databases/shop/${path}`, body);

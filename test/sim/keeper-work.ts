@@ -91,8 +91,8 @@ export class Work {
       ask_failsafe: ({ members, question }) =>
         request((then) => this.#ask(members, question, then)),
       bootstrap: () => this.#bootstrap(),
-      clone: ({ source }) => this.#clone(source),
-      rewind: ({ source }) => this.#rewind(source),
+      clone: ({ source, intent }) => this.#clone(source, intent),
+      rewind: ({ source, intent }) => this.#rewind(source, intent),
       promote: ({ epoch, timeline, gate, sync }) => {
         if (!postgres.standby || !lease.arms(epoch)) return;
         const { ownTimelines } = parts.world.build;
@@ -157,7 +157,7 @@ export class Work {
     });
   }
 
-  #clone(source: string): void {
+  #clone(source: string, intent: string | null): void {
     const { postgres, world } = this.#keeper.parts;
     if (!this.#source(source)) {
       this.#failed("clones", "no connection");
@@ -169,25 +169,35 @@ export class Work {
       this.#long(this.#begin("clone", source), world.rng.int(1_000, 6_000), () => {
         const still = this.#source(source);
         if (!still) this.#failed("clones", "the connection broke");
-        else this.#copied(still, still.data.wal);
+        else {
+          this.#copied(still, still.data.wal);
+          this.#answered(intent);
+        }
       });
     });
   }
 
-  #rewind(source: string): void {
+  #rewind(source: string, intent: string | null): void {
     const { postgres, world } = this.#keeper.parts;
+    // What was asked for is tried once; a failure counts for nothing.
+    if (intent !== null) this.#answered(intent);
+    const failed = (why: string) => intent === null && this.#failed("rewinds", why);
     if (!this.#source(source)?.primary) {
-      this.#failed("rewinds", "not a primary");
+      failed("not a primary");
       return;
     }
     this.#stopped(this.#begin("rewind", source), () => {
       postgres.data.kind = "rewind";
       this.#long(this.#begin("rewind", source), world.rng.int(300, 4_000), () => {
         const still = this.#source(source);
-        if (!still?.primary) this.#failed("rewinds", "the connection broke");
+        if (!still?.primary) failed("the connection broke");
         else this.#copied(still, rewound(postgres.data.wal, still.data.wal));
       });
     });
+  }
+
+  #answered(intent: string | null): void {
+    if (intent !== null) this.#keeper.line.closeIntent(intent, () => {});
   }
 
   /** Goes on when PostgreSQL has stopped. */

@@ -27,6 +27,7 @@ const FAULTS: readonly (readonly [weight: number, name: string, fault: Fault])[]
   [1, "pause", pause],
   [1, "restart", restart],
   [1, "reinitialize", reinitialize],
+  [1, "rewind", askRewind],
   [1, "other times", reconfigure],
   [1, "wall clock jumps", jump],
   [1, "waits are cancelled", (_, { postgres }) => postgres.cancelWaits()],
@@ -264,6 +265,13 @@ function reinitialize(world: World, { id, postgres }: Member, rng: Rng): void {
   const common = { state: "pending", not_before_ms: null, expires_at_ms: null } as const;
   world.store.addIntent({ id: intent, payload, ...common });
   world.schedule.after(rng.int(500, 3_000), () => world.store.closeIntent(intent));
+}
+
+function askRewind(world: World, { id, postgres }: Member): void {
+  if (!postgres.standby) return;
+  const payload = { kind: "rewind", instance_id: id } as const;
+  const common = { state: "pending", not_before_ms: null, expires_at_ms: null } as const;
+  world.store.addIntent({ id: world.nonce(), payload, ...common });
 }
 
 function reconfigure(world: World, _: Member, rng: Rng): void {

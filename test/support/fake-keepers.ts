@@ -127,6 +127,7 @@ export class FakeKeepers {
         instance_id?: string;
       };
       if (kind === "reinitialize" && subject === instance_id) await this.#finish(id, "copied");
+      if (kind === "rewind" && subject === instance_id) await this.#finish(id, "nothing to rewind");
       if (kind !== "switchover" && kind !== "failover") continue;
       if (to !== instance_id) continue;
       await this.#commit(

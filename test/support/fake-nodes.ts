@@ -111,6 +111,7 @@ export function fakeNodes(newTask: NewTask): NodeOperations {
     checkpoint: async (place) => instanceTask("checkpoint_instance", place),
     promote: async (place) => instanceTask("switchover", place),
     reinitialize: async (place) => instanceTask("reinitialize_instance", place),
+    rewind: async (place) => instanceTask("rewind_instance", place),
   };
 }
 

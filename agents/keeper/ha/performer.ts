@@ -80,13 +80,15 @@ function performerOf(input: PerformerInput, signal: AbortSignal): Performer<Prom
       if (await group.peers.agree(members, question, signal)) await renewer.extend(sentAtMs);
     },
     bootstrap: async () => long("bootstrap", null, () => makeData(deps, memory, signal)),
-    clone: async ({ source }) => {
+    clone: async ({ source, intent }) => {
       const peer = peerOf(input, source);
-      long("clone", source, (handle) => clone(input, peer, handle));
+      long("clone", source, (handle) => clone(input, peer, intent, handle));
     },
-    rewind: async ({ source }) => {
+    rewind: async ({ source, intent }) => {
       const peer = peerOf(input, source);
-      long("rewind", source, (handle) => rewind(input, peer, handle));
+      long("rewind", source, (handle) =>
+        intent === null ? rewind(input, peer, handle) : rewindAsked(input, peer, intent, handle),
+      );
     },
     promote: async (action) => {
       long("promote", null, (handle) => promoteNow(input, action, handle));
@@ -141,7 +143,12 @@ async function settle(
 }
 
 /** A copy of a member's data, in place of what is here. */
-async function clone(input: PerformerInput, peer: Peer, handle: WorkHandle): Promise<void> {
+async function clone(
+  input: PerformerInput,
+  peer: Peer,
+  intent: string | null,
+  handle: WorkHandle,
+): Promise<void> {
   const { deps, memory, group, mechanics } = input;
   memory.doing = "creating replica";
   deps.publish();
@@ -151,6 +158,7 @@ async function clone(input: PerformerInput, peer: Peer, handle: WorkHandle): Pro
     faultPoint("after", "cloned");
     memory.data = undefined;
     await forgetTried(input);
+    if (intent !== null) await settle(input, intent, "running", "copied", handle.signal);
   } catch (error) {
     await remember(input, "clones", error, handle.signal);
   } finally {
@@ -170,28 +178,57 @@ async function stopFirst({ deps, memory, group }: PerformerInput): Promise<void>
 }
 
 async function rewind(input: PerformerInput, peer: Peer, handle: WorkHandle): Promise<void> {
-  const { memory, group, mechanics } = input;
+  const { group } = input;
   try {
-    const own = await stoppedEnd(input, handle);
-    const judgement = await judgeReady(input, peer, own, handle);
-    if (judgement.kind === "follow") {
-      await mechanics.prepareStandby();
-      return;
-    }
-    const outcome = await mechanics.rewind(peer, judgement, {
-      signal: handle.signal,
-      onProgress: handle.progress,
-    });
-    if (outcome.kind !== "rewound") throw new AppError("terminal", outcome.why);
-    await tellLoss(input, judgement, outcome.lost, handle.signal);
-    faultPoint("after", "rewound");
-    memory.data = undefined;
-    await forgetTried(input);
+    await turnBack(input, peer, handle);
   } catch (error) {
     await remember(input, "rewinds", error, handle.signal);
   } finally {
     group.sensor.forgetData();
   }
+}
+
+/** Whoever asked is told what came of it; nothing else is tried in its place. */
+async function rewindAsked(
+  input: PerformerInput,
+  peer: Peer,
+  intent: string,
+  handle: WorkHandle,
+): Promise<void> {
+  const { deps, group } = input;
+  const { signal } = handle;
+  await settle(input, intent, "running", null, signal);
+  try {
+    const answer = await turnBack(input, peer, handle);
+    await settle(input, intent, "done", answer, signal);
+  } catch (error) {
+    if (signal.aborted) throw error;
+    deps.log.warn("the rewind that was asked for failed", { error: messageOf(error) });
+    await settle(input, intent, "failed", messageOf(error), signal);
+  } finally {
+    group.sensor.forgetData();
+  }
+}
+
+/** Answers what was done, in words. */
+async function turnBack(input: PerformerInput, peer: Peer, handle: WorkHandle): Promise<string> {
+  const { memory, mechanics } = input;
+  const own = await stoppedEnd(input, handle);
+  const judgement = await judgeReady(input, peer, own, handle);
+  if (judgement.kind === "follow") {
+    await mechanics.prepareStandby();
+    return `nothing to rewind: its data is part of the history of ${peer.instanceId}`;
+  }
+  const outcome = await mechanics.rewind(peer, judgement, {
+    signal: handle.signal,
+    onProgress: handle.progress,
+  });
+  if (outcome.kind !== "rewound") throw new AppError("terminal", outcome.why);
+  await tellLoss(input, judgement, outcome.lost, handle.signal);
+  faultPoint("after", "rewound");
+  memory.data = undefined;
+  await forgetTried(input);
+  return `rewound to the history of ${peer.instanceId}`;
 }
 
 /** What only this instance had goes into the log and into the history of the node. */

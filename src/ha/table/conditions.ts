@@ -1,7 +1,10 @@
 // Conditions and rows that several states share.
+import type { RunGoal } from "../action.ts";
 import { crashSuccessorOf } from "../election.ts";
+import type { IntentAnswer } from "../intents.ts";
 import { planRejoin } from "../rejoin.ts";
 import type { Situation } from "../situation.ts";
+import { type HaIntent, isDue } from "../state.ts";
 import { firstRecord } from "../sync.ts";
 import {
   act,
@@ -66,29 +69,82 @@ export function createLease(s: Situation): Outcome {
   );
 }
 
-/** What rejoining asks for, where another member holds the lease. */
+/** What rejoining asks for, where another member holds the lease. `intent`: of the user who asked. */
 export function rejoinOf(s: Situation) {
   if (s.lease.kind !== "other") return null;
-  const reinit = reinitializeIntent(s);
-  if (reinit) return { kind: "clone", source: reinit, why: "a user asked for a new copy" } as const;
-  return planRejoin(s, s.lease.row, s.lease.holder);
+  const copy = reinitializeIntent(s);
+  if (copy) return { kind: "clone", ...copy, why: "a user asked for a new copy" } as const;
+  const turn = s.local.data.kind === "ready" ? rewindIntent(s) : null;
+  if (turn) return { kind: "rewind", ...turn, why: "a user asked for it" } as const;
+  return { ...planRejoin(s, s.lease.row, s.lease.holder), intent: null };
+}
+
+interface Asked {
+  readonly intent: string;
+  readonly source: string;
 }
 
 /** Whom to copy from because a user asked; null = nobody asked, or it is too early. */
-export function reinitializeIntent(s: Situation): string | null {
-  if (s.lease.kind !== "other" || s.lease.row.phase !== "open") return null;
+export function reinitializeIntent(s: Situation): Asked | null {
   if (s.nowMs < s.local.attempts.rejoin.retryAtMs) return null;
-  for (const { payload } of s.view.intents) {
-    if (payload.kind !== "reinitialize" || payload.instance_id !== s.view.self) continue;
-    return payload.from ?? s.lease.holder;
-  }
-  return null;
+  const asked = careIntent(s, "pending", "reinitialize");
+  if (s.lease.kind !== "other" || asked?.payload.kind !== "reinitialize") return null;
+  return { intent: asked.id, source: asked.payload.from ?? s.lease.holder };
 }
 
+/** Whose history to turn back to because a user asked. */
+export function rewindIntent(s: Situation): Asked | null {
+  const asked = careIntent(s, "pending", "rewind");
+  return s.lease.kind === "other" && asked ? { intent: asked.id, source: s.lease.holder } : null;
+}
+
+/** What a user asked of this instance's data, while there is a primary to do it with. */
+function careIntent(
+  { view, lease }: Situation,
+  state: HaIntent["state"],
+  kind: "reinitialize" | "rewind",
+): HaIntent | undefined {
+  if (lease.kind !== "other" || lease.row.phase !== "open") return undefined;
+  return view.intents.find(
+    (intent) =>
+      intent.payload.kind === kind &&
+      intent.payload.instance_id === view.self &&
+      intent.state === state &&
+      isDue(intent, view.wallMs),
+  );
+}
+
+/** What a standby has to say of what was done to its data, and of what can no longer be told; null = nothing. */
+export function careAnswer(s: Situation): IntentAnswer | null {
+  const copied = careIntent(s, "running", "reinitialize");
+  if (copied && s.standby?.streaming) {
+    return {
+      id: copied.id,
+      state: "done",
+      answer: `copied anew; it follows ${s.standby.upstream}`,
+    };
+  }
+  const cut = careIntent(s, "running", "rewind");
+  if (!cut || s.local.doing) return null;
+  return {
+    id: cut.id,
+    state: "failed",
+    answer: "its keeper ended before it could say how it went",
+  };
+}
+
+const replaced: RunGoal = { kind: "wait", why: "the data is being replaced" };
+
 export function copyAsked(s: Situation): Outcome {
-  const source = reinitializeIntent(s) ?? "";
-  const goal = { kind: "wait", why: "the data is being replaced" } as const;
-  return act(goal, { kind: "clone", source }, `copying ${source}: a user asked for a new copy`);
+  const { source = "", intent = null } = reinitializeIntent(s) ?? {};
+  const action = { kind: "clone", source, intent } as const;
+  return act(replaced, action, `copying ${source}: a user asked for a new copy`);
+}
+
+export function rewindAsked(s: Situation): Outcome {
+  const { source = "", intent = null } = rewindIntent(s) ?? {};
+  const action = { kind: "rewind", source, intent } as const;
+  return act(replaced, action, `turning back to the history of ${source}: a user asked for it`);
 }
 
 export function rejoinRow(
@@ -105,9 +161,9 @@ export function rejoinRow(
     decide: (s) => {
       const plan = rejoinOf(s);
       if (plan?.kind !== "clone" && plan?.kind !== "rewind") return wait("no plan");
-      const { source, why } = plan;
-      const goal = { kind: "wait", why: "the data is being replaced" } as const;
-      return act(goal, { kind: plan.kind, source }, `${sayOf(plan.kind)} ${source}: ${why}`);
+      const { source, why, intent } = plan;
+      const action = { kind: plan.kind, source, intent } as const;
+      return act(replaced, action, `${sayOf(plan.kind)} ${source}: ${why}`);
     },
     action: kind,
     goal: "wait",

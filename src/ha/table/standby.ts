@@ -6,7 +6,13 @@ import { sameVersion, versionOf } from "../lease.ts";
 import { isBound, planRejoin, upstreamOf } from "../rejoin.ts";
 import { freeFromMs, type Situation } from "../situation.ts";
 import { act, always, rest, steadyGoal, type Transition, wait } from "../transition.ts";
-import { copyAsked, reinitializeIntent } from "./conditions.ts";
+import {
+  careAnswer,
+  copyAsked,
+  reinitializeIntent,
+  rewindAsked,
+  rewindIntent,
+} from "./conditions.ts";
 
 export const STANDBY: readonly Transition[] = [
   {
@@ -28,6 +34,30 @@ export const STANDBY: readonly Transition[] = [
     decide: copyAsked,
     action: "clone",
     goal: "wait",
+  },
+  {
+    name: "turn back as asked",
+    from: "standby",
+    to: ["rewinding"],
+    when: (s) => s.hold === null && rewindIntent(s) !== null,
+    decide: rewindAsked,
+    action: "rewind",
+    goal: "wait",
+  },
+  {
+    name: "say what became of its data",
+    from: "standby",
+    to: ["standby"],
+    when: (s) => careAnswer(s) !== null,
+    decide: (s) => {
+      const answer = careAnswer(s);
+      const goal = followGoal(s);
+      return answer
+        ? act(goal, { kind: "finish_intent", ...answer }, answer.answer)
+        : rest(goal, followSentence(s));
+    },
+    action: "finish_intent",
+    goal: "standby",
   },
   {
     name: "restart the standby as asked",

@@ -172,6 +172,7 @@ export const STOPPED: readonly Transition[] = [
     goal: "standby",
   },
   { ...rejoinRow("stopped", "clone"), name: "copy instead of starting" },
+  { ...rejoinRow("stopped", "rewind"), name: "turn back instead of starting" },
   {
     name: "start as standby",
     from: "stopped",
