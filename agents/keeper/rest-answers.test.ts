@@ -1,5 +1,7 @@
 // Answers of the REST API in states that are hard to bring about for real.
 import { expect, test } from "bun:test";
+import { scramIterations, scramVerifier } from "../../src/postgres/scram.ts";
+import type { InstanceConfig } from "../../src/spec/instance-config.ts";
 import { answerRest } from "./rest-answers.ts";
 import type { RestView } from "./rest-json.ts";
 import type { RestRequest } from "./rest-messages.ts";
@@ -123,6 +125,62 @@ test("nothing is changed for those who may not, nor by methods that do not exist
   expect(ask(primary, "/primary", { method: "POST" }).status).toBe(501);
   expect(ask(primary, "/reload", { method: "DELETE" }).status).toBe(501);
   expect(ask(primary, "/", { method: "TRACE" }).status).toBe(501);
+});
+
+test("where the spec names a user, it is asked for by what changes things, and by nothing else", () => {
+  const verifier = scramVerifier("s3cr:et", new Uint8Array(16).fill(7), scramIterations);
+  const config = { rest_authentication: { username: "ops", verifier } } as InstanceConfig;
+  const view = { ...primary, config };
+  const basic = (text: string) => `Basic ${Buffer.from(text).toString("base64")}`;
+  const post = (authorization: string | undefined, more: Partial<RestRequest> = {}) =>
+    ask(view, "/reload", { method: "POST", authorization, ...more });
+  const challenge = { "www-authenticate": 'Basic realm="Patroni"' };
+  expect(post(undefined)).toEqual({
+    status: 401,
+    contentType: "text/html",
+    body: "no auth header received",
+    headers: challenge,
+  });
+  for (const wrong of [
+    basic("ops:s3cr:et "),
+    basic("Ops:s3cr:et"),
+    basic("ops:"),
+    basic("ops"),
+    basic(`ops:${verifier}`),
+    `Bearer ${Buffer.from("ops:s3cr:et").toString("base64")}`,
+    `${basic("ops:s3cr:et")}, ${basic("ops:s3cr:et")}`,
+    basic(`ops:${"x".repeat(2_000)}`),
+    "",
+  ]) {
+    const answer = post(wrong);
+    expect([wrong, answer.status, answer.body, answer.command]).toEqual([
+      wrong,
+      401,
+      "not authenticated",
+      undefined,
+    ]);
+  }
+  expect(post(basic("ops:s3cr:et"))).toMatchObject({ status: 202, command: { kind: "reload" } });
+  expect(post(basic("ops:s3cr:et").replace("Basic", "basic")).status).toBe(202);
+  // The addresses count all the same, and are looked at first.
+  expect(post(basic("ops:s3cr:et"), { trusted: false }).status).toBe(403);
+  expect(post(undefined, { trusted: false }).status).toBe(403);
+  const unsafe = [
+    ["POST", "/restart"],
+    ["DELETE", "/restart"],
+    ["POST", "/switchover"],
+    ["DELETE", "/switchover"],
+    ["POST", "/failover"],
+    ["PATCH", "/config"],
+    ["PUT", "/config"],
+    ["POST", "/reinitialize"],
+    ["POST", "/failsafe"],
+  ] as const;
+  for (const [method, path] of unsafe) expect(ask(view, path, { method }).status).toBe(401);
+  for (const path of ["/", "/primary", "/health", "/liveness", "/patroni", "/metrics"]) {
+    expect([path, ask(view, path).status]).toEqual([path, 200]);
+  }
+  expect(ask(view, "/primary", { method: "OPTIONS" }).status).toBe(200);
 });
 
 test("restart takes filters and a time", () => {

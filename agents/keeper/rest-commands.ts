@@ -2,7 +2,7 @@
 // Pure. A change of the primary becomes an intent of the node, the same as through the control plane's own API.
 import { parseTimestamp } from "../../src/base/clock.ts";
 import { compareVersions, parseVersion, parseVersionNumber } from "../../src/postgres/version.ts";
-
+import { authenticationProblem } from "./rest-authentication.ts";
 import { isPaused, type RestGroup, scheduledSwitchover } from "./rest-group.ts";
 import type { RestView } from "./rest-json.ts";
 import { type Handover, type RestAnswer, type RestRequest, text } from "./rest-messages.ts";
@@ -22,6 +22,8 @@ export function answerUnsafe(
   const route = `${request.method} /${first}`;
   if (!UNSAFE.has(route)) return text(501, `Unsupported method ('${request.method}')`);
   if (!request.trusted) return text(403, "Access is denied");
+  const stranger = authenticationProblem(request.authorization, view.config?.rest_authentication);
+  if (stranger !== undefined) return { ...text(401, stranger), headers: challenge };
   switch (route) {
     case "POST /reload":
       return { ...text(202, "reload scheduled"), command: { kind: "reload" } };
@@ -45,6 +47,8 @@ export function answerUnsafe(
       return answerHandover(first, request, view, nowMs);
   }
 }
+
+const challenge = { "www-authenticate": 'Basic realm="Patroni"' };
 
 const specText = "the configuration is changed in the spec of the database";
 

@@ -9,12 +9,15 @@ export interface RestRequest {
   readonly body: string | undefined;
   /** The caller may change things: loopback or a host of the database. */
   readonly trusted: boolean;
+  /** The header of that name; undefined when there was none. */
+  readonly authorization?: string | undefined;
 }
 
 export interface RestAnswer {
   readonly status: number;
   readonly contentType: string;
   readonly body: string;
+  readonly headers?: Readonly<Record<string, string>>;
   /** To be carried out; what comes of it replaces the answer above, which is that of success. */
   readonly command?: RestCommand;
 }

@@ -93,8 +93,10 @@ export class RestApi {
     if (toPeer) return new Response(toPeer.body, toPeer);
     const trusted = address !== undefined && this.#trusted.has(address);
     const { method, url } = request;
-    const answer = answerRest({ method, url, body, trusted }, view(), nowMs());
-    const headers = { "content-type": answer.contentType };
+    const authorization = request.headers.get("authorization") ?? undefined;
+    const asked = { method, url, body, trusted, authorization };
+    const answer = answerRest(asked, view(), nowMs());
+    const headers = { "content-type": answer.contentType, ...answer.headers };
     if (answer.command) {
       const outcome = await command(answer.command);
       if (outcome) return new Response(outcome.body, { status: outcome.status, headers });

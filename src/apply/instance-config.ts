@@ -1,12 +1,28 @@
 // Writing what a keeper should follow, and waiting until it says that it does.
 import { AppError } from "../base/errors.ts";
 import { instanceErrorSettleMs, standbyErrorSettleMs, stepTimeoutMs } from "../base/limits.ts";
+import { instanceConfig, instanceInputs } from "../plan/inputs.ts";
+import { restAuthentication } from "../plan/requests.ts";
+import type { Plan, Step } from "../plan/resource.ts";
 import type { InstanceConfig, InstanceReport } from "../spec/instance-config.ts";
-import { generationGuard } from "../store/databases.ts";
+import { generationGuard, loadDatabase } from "../store/databases.ts";
 import { loadInstance, loadReport, saveConfig } from "../store/instances.ts";
 import type { StepDeps } from "./step-deps.ts";
 import type { StepRun } from "./task-run.ts";
 import { waitUntil } from "./wait-until.ts";
+
+/** What a step of an instance leads to. Plans hold no verifiers: they come from the spec that the plan was made from. */
+export async function wantedConfig(
+  { resource, generation, restarts }: Step,
+  plan: Plan,
+  { store, sealer }: StepDeps,
+): Promise<InstanceConfig> {
+  const config = instanceConfig(resource, generation ?? plan.generation, restarts);
+  if (instanceInputs(resource).rest_authentication === undefined) return config;
+  const database = await loadDatabase(store.db, sealer, plan.databaseId);
+  if (!database) throw new AppError("terminal", `database ${plan.databaseId} does not exist`);
+  return { ...config, rest_authentication: restAuthentication(resource, database.spec) };
+}
 
 /** Gives the keeper the configuration, unless it has one of this generation already. */
 export async function writeConfig(

@@ -1,10 +1,10 @@
 // Steps that the driver of a host does: directories, and the keeper with its file.
 import { AppError } from "../base/errors.ts";
-import { instanceConfig, instanceInputs } from "../plan/inputs.ts";
+import { instanceInputs } from "../plan/inputs.ts";
 import type { Resource, Step } from "../plan/resource.ts";
 import type { KeeperFile } from "../spec/instance-config.ts";
 import { listResources } from "../store/resources.ts";
-import { writeConfig } from "./instance-config.ts";
+import { wantedConfig, writeConfig } from "./instance-config.ts";
 import { hostOf, type StepDeps, type StepHandler, type StepHost } from "./step-deps.ts";
 import type { StepRun } from "./task-run.ts";
 
@@ -25,12 +25,7 @@ export const keeperStep: StepHandler = {
     const host = await hostOf(run, deps);
     const instance = instanceStep(run);
     if (instance && run.step.action === "create") {
-      const generation = instance.generation ?? run.plan.generation;
-      await writeConfig(
-        run,
-        deps,
-        instanceConfig(instance.resource, generation, instance.restarts),
-      );
+      await writeConfig(run, deps, await wantedConfig(instance, run.plan, deps));
     }
     const file = await keeperFile(run, deps, host);
     await host.driver.ensure(run.step.resource, host.context, file);

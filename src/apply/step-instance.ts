@@ -2,10 +2,10 @@
 import { must } from "../base/assert.ts";
 import { AppError } from "../base/errors.ts";
 import { copyStepTimeoutMs, instanceReportStaleMs, instanceStopTimeoutMs } from "../base/limits.ts";
-import { instanceConfig, instanceInputs } from "../plan/inputs.ts";
+import { instanceInputs } from "../plan/inputs.ts";
 import type { InstanceConfig, InstanceReport } from "../spec/instance-config.ts";
 import { loadInstance, loadReport, type ObservedInstance } from "../store/instances.ts";
-import { hasApplied, waitApplied, writeConfig } from "./instance-config.ts";
+import { hasApplied, waitApplied, wantedConfig, writeConfig } from "./instance-config.ts";
 import type { StepDeps, StepHandler } from "./step-deps.ts";
 import { askKeepers } from "./step-intent.ts";
 import { askAndWait } from "./step-request.ts";
@@ -15,7 +15,7 @@ import { waitUntil } from "./wait-until.ts";
 export const instanceStep: StepHandler = {
   async ensure(run, deps) {
     const { step, plan } = run;
-    const config = instanceConfig(step.resource, step.generation ?? plan.generation, step.restarts);
+    const config = await wantedConfig(step, plan, deps);
     await writeConfig(run, deps, config);
     const report = await waitApplied(run, deps, config);
     if (!needsOtherPrograms(run, report)) return;

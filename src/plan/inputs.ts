@@ -81,6 +81,10 @@ export const InstanceInputs = closed({
   run: oneOf(["running", "stopped"]),
   port: Port,
   rest_port: Port,
+  /** The verifier itself comes from the spec; the digest recognises it. */
+  rest_authentication: Type.Optional(
+    closed({ username: Type.String(), verifier_digest: Type.String() }),
+  ),
   listen_addresses: Texts,
   connect_addresses: Texts,
   parameters: mapOf(Type.String()),
@@ -187,9 +191,14 @@ export function instanceConfig(
   resource: Resource,
   generation: number,
   restarts: boolean,
-): InstanceConfig {
-  const { tuned_for: _, postgres_version: __, ...config } = instanceInputs(resource);
-  return { ...config, generation, restart_generation: restarts ? generation : 0 };
+): Omit<InstanceConfig, "rest_authentication"> {
+  const inputs = instanceInputs(resource);
+  const { tuned_for: _, postgres_version: __, rest_authentication: ___, ...config } = inputs;
+  return {
+    ...config,
+    generation,
+    restart_generation: restarts ? generation : 0,
+  };
 }
 
 function parsed<S extends TSchema>(schema: S, kind: ResourceKind, resource: Resource): Static<S> {

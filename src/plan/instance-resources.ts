@@ -13,6 +13,7 @@ import {
 } from "./inputs.ts";
 import { instanceParameters } from "./parameters.ts";
 import { portsOf } from "./ports.ts";
+import { restAuthenticationInputs } from "./requests.ts";
 import { type Resource, type ResourceKey, resourceKey } from "./resource.ts";
 
 /** A host that grew or shrank by less than this part keeps the settings that it was given. */
@@ -77,6 +78,9 @@ function describe(draft: InstanceDraft, layout: InstanceLayout): InstanceInputs 
     run: "running",
     port,
     rest_port,
+    ...(node.restAuthentication === undefined
+      ? {}
+      : { rest_authentication: restAuthenticationInputs(node.restAuthentication) }),
     listen_addresses: listenAddresses(host),
     connect_addresses: [...host.client_addresses],
     parameters: instanceParameters({

@@ -13,7 +13,7 @@ import type { DatabaseSpec } from "../spec/database-spec.ts";
 import { instanceConfig, instanceInputs } from "./inputs.ts";
 import { inDependencyOrder } from "./order.ts";
 import { makePlan } from "./plan.ts";
-import { databaseRequest, rolesRequest, scriptRequest } from "./requests.ts";
+import { databaseRequest, restAuthentication, rolesRequest, scriptRequest } from "./requests.ts";
 import type { Resource } from "./resource.ts";
 import { restartReasons } from "./restart.ts";
 import { viewPlan } from "./view.ts";
@@ -137,6 +137,25 @@ describe("steps take from the plan", () => {
     expect(() => instanceInputs(resourceOf("database.roles"))).toThrow(
       "is not a database.instance",
     );
+  });
+
+  test("who may use the REST API, with the verifier from the spec and never from the plan", () => {
+    const ops = { username: "ops", password: verifier("ops") };
+    const spec = { ...shopSpec, patroni_authentication: ops };
+    const plan = planned(emptyDatabase([host("host-1")]), spec);
+    expect(JSON.stringify(plan)).not.toContain(ops.password);
+    const instance = plan.steps.find(({ resource }) => resource.kind === "database.instance");
+    if (!instance) throw new Error("no step of an instance");
+    const { resource } = instance;
+    expect(instanceConfig(resource, 1, false)).not.toHaveProperty("rest_authentication");
+    expect(restAuthentication(resource, spec)).toEqual({ username: "ops", verifier: ops.password });
+    const other = { ...spec, patroni_authentication: { ...ops, password: verifier("other") } };
+    expect(() => restAuthentication(resource, other)).toThrow("of another spec");
+    const changed = planned(created(spec, [host("host-1")]), other);
+    expect(changed.steps.map(({ changes }) => changes.map(({ path }) => path))).toEqual([
+      ["/rest_authentication/verifier_digest"],
+    ]);
+    expect(changed.restarts).toEqual([]);
   });
 
   test("requests, with secrets from the spec that the plan was made from", () => {

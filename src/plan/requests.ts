@@ -2,10 +2,15 @@
 // never from the plan; digests prove that it is that spec.
 import { createHash } from "node:crypto";
 import { assert, must } from "../base/assert.ts";
-import type { DatabaseSpec, DatabaseUserSpec } from "../spec/database-spec.ts";
-import type { KeeperRequest } from "../spec/instance-config.ts";
+import type {
+  DatabaseSpec,
+  DatabaseUserSpec,
+  RestAuthenticationSpec,
+} from "../spec/database-spec.ts";
+import type { KeeperRequest, RestAuthentication } from "../spec/instance-config.ts";
 import {
   databaseInputs,
+  instanceInputs,
   type RoleInputs,
   rolesInputs,
   scriptInputs,
@@ -32,6 +37,26 @@ export function rolesRequest(resource: Resource, spec: DatabaseSpec): KeeperRequ
 /** The request of a database.postgres_database step. */
 export function databaseRequest(resource: Resource): KeeperRequest {
   return { kind: "database", ...databaseInputs(resource) };
+}
+
+/** Who may change things through the REST API of an instance, where that is asked for. */
+export function restAuthentication(resource: Resource, spec: DatabaseSpec): RestAuthentication {
+  const inputs = instanceInputs(resource);
+  const { node_name } = inputs;
+  const wanted = must(inputs.rest_authentication, "user of the REST API");
+  const node = spec.nodes.find(({ name }) => name === node_name);
+  const given = node?.patroni_authentication ?? spec.patroni_authentication;
+  const verifier = must(given?.password, `password of ${wanted.username}`);
+  const same = digestOf(verifier) === wanted.verifier_digest;
+  assert(same, `the plan knows ${wanted.username} of another spec`);
+  return { username: wanted.username, verifier };
+}
+
+/** The same as an input of a plan. */
+export function restAuthenticationInputs({ username, password }: RestAuthenticationSpec) {
+  const verifier = must(password, `password of ${username}`);
+  assert(isVerifier(verifier), `${username} has no verifier`);
+  return { username, verifier_digest: digestOf(verifier) };
 }
 
 /** The request of a database.slots step. */

@@ -26,6 +26,14 @@ export const DatabaseUserSpec = closed({
 });
 export type DatabaseUserSpec = Static<typeof DatabaseUserSpec>;
 
+/** Who may change things through the REST API of the instances. */
+export const RestAuthenticationSpec = closed({
+  username: Type.String({ minLength: 1, maxLength: 63 }),
+  /** Never shown; absent in an update = as before. */
+  password: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
+});
+export type RestAuthenticationSpec = Static<typeof RestAuthenticationSpec>;
+
 /** Statements of one transaction, each a single one. */
 export const SQLScript = Type.Array(Type.String({ minLength: 1, maxLength: 1024 }), {
   minItems: 0,
@@ -47,6 +55,8 @@ const overridable = {
   port: Type.Optional(ListenPort),
   /** Port of the REST API of the instances; absent = none, or, with several hosts, as 0. */
   patroni_port: Type.Optional(ListenPort),
+  /** Absent = whoever comes from a host of the database may. */
+  patroni_authentication: Type.Optional(RestAuthenticationSpec),
   /** Absent = no limit. */
   cpus: Type.Optional(Cpus),
   /** Absent = no limit. */

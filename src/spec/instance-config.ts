@@ -23,6 +23,8 @@ export interface InstanceConfig {
   readonly port: number | null;
   /** TCP port of the keeper's REST API; null = none. */
   readonly rest_port: number | null;
+  /** Who may change things through it; absent = whoever comes from a host of the database. */
+  readonly rest_authentication?: RestAuthentication;
   /** Addresses PostgreSQL and the REST API listen on. */
   readonly listen_addresses: readonly string[];
   /** Addresses that users reach it by, best first. */
@@ -37,6 +39,12 @@ export interface InstanceConfig {
   readonly ha?: InstanceHa;
   /** Slots that the node keeps for others, by name; absent = none. */
   readonly slots?: readonly PermanentSlot[];
+}
+
+/** A SCRAM-SHA-256 verifier, never the password. */
+export interface RestAuthentication {
+  readonly username: string;
+  readonly verifier: string;
 }
 
 /** The group that an instance belongs to; equal in all instances of a node of the same generation. */

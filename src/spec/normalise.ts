@@ -2,7 +2,7 @@
 import type { HaSettings, HaTags } from "../ha/settings.ts";
 import type { PermanentSlot } from "../postgres/replication.ts";
 import type { BackupConfigSpec, RestoreConfigSpec } from "./backup-spec.ts";
-import type { DatabaseNodeSpec, DatabaseSpec } from "./database-spec.ts";
+import type { DatabaseNodeSpec, DatabaseSpec, RestAuthenticationSpec } from "./database-spec.ts";
 import { resolveHaSettings, resolveTags } from "./ha-settings.ts";
 import { nodeOrdinal } from "./ids.ts";
 import { parseCpus, parseMemory } from "./quantities.ts";
@@ -24,6 +24,8 @@ export interface ResolvedNode {
   readonly port: number | undefined;
   /** Port of the REST API; the same meaning. */
   readonly patroniPort: number | undefined;
+  /** With a verifier in the place of the password. */
+  readonly restAuthentication: RestAuthenticationSpec | undefined;
   /** undefined = no limit. */
   readonly cpus: number | undefined;
   /** undefined = no limit. */
@@ -64,6 +66,7 @@ function resolveNode(spec: DatabaseSpec, node: DatabaseNodeSpec): ResolvedNode {
     postgresVersion: node.postgres_version ?? spec.postgres_version,
     port: node.port ?? spec.port ?? needed,
     patroniPort: node.patroni_port ?? spec.patroni_port ?? needed,
+    restAuthentication: node.patroni_authentication ?? spec.patroni_authentication,
     cpus: limit(parseCpus, node.cpus ?? spec.cpus),
     memoryBytes: limit(parseMemory, node.memory ?? spec.memory),
     postgresqlConf: { ...settings(spec.postgresql_conf), ...settings(node.postgresql_conf) },

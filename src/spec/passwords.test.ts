@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { sampleSpec } from "../../test/support/spec-samples.ts";
+import { sampleNode, sampleSpec } from "../../test/support/spec-samples.ts";
 import { scramVerifier, verifies } from "../postgres/scram.ts";
 import { toVerifiers } from "./passwords.ts";
 
@@ -39,6 +39,25 @@ test("another clear text replaces it", () => {
 test("a verifier stays as it is", () => {
   const given = scramVerifier("s3cret", salt(1), 4_096);
   expect(convert(users(given))).toEqual({ password: given, made: 0 });
+});
+
+test("the password of the REST API is hidden like one, of the database and of each node", () => {
+  const ops = (password: string) => ({ patroni_authentication: { username: "ops", password } });
+  const spec = (password: string) =>
+    sampleSpec({
+      ...ops(password),
+      nodes: [sampleNode(ops(password)), sampleNode({ name: "n2" })],
+    });
+  let made = 0;
+  const make = (password: string) => scramVerifier(password, salt(++made), 4_096);
+  const first = toVerifiers(spec("s3cret"), undefined, make, verifies);
+  expect(made).toBe(2);
+  expect(JSON.stringify(first)).not.toContain("s3cret");
+  expect(toVerifiers(spec("s3cret"), first, make, verifies)).toEqual(first);
+  expect(made).toBe(2);
+  const other = toVerifiers(spec("other"), first, make, verifies);
+  expect(verifies(other.patroni_authentication?.password ?? "", "other")).toBe(true);
+  expect(other.nodes[1]).toEqual(sampleNode({ name: "n2" }));
 });
 
 test("the password of another user is not taken for one's own", () => {

@@ -11,6 +11,7 @@ export function presentSpec(spec: DatabaseSpec): DatabaseSpec {
     if (service.config !== undefined) service.config = withoutSecretKeys(service.config);
   }
   for (const level of [shown, ...shown.nodes]) {
+    delete level.patroni_authentication?.password;
     hideBackup(level.backup_config);
     hideRestore(level.restore_config);
   }

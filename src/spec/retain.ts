@@ -2,7 +2,7 @@
 // users never get to see, and versions.
 import { isDeepStrictEqual } from "node:util";
 import type { BackupConfigSpec, RestoreConfigSpec, RestoreRepositorySpec } from "./backup-spec.ts";
-import type { DatabaseSpec } from "./database-spec.ts";
+import type { DatabaseSpec, RestAuthenticationSpec } from "./database-spec.ts";
 import { isRecord, withoutSecrets } from "./present.ts";
 import {
   isSecretKey,
@@ -16,6 +16,7 @@ interface Level {
   postgres_version?: string;
   backup_config?: BackupConfigSpec;
   restore_config?: RestoreConfigSpec;
+  patroni_authentication?: RestAuthenticationSpec;
 }
 
 /**
@@ -56,6 +57,10 @@ function keepLevel(before: Level, level: Level): void {
   );
   for (const [old, repository] of repositories) keepRepository(old, repository);
   keepRestore(before.restore_config, level.restore_config);
+  const [was, is] = [before.patroni_authentication, level.patroni_authentication];
+  if (is && is.password === undefined && was?.password !== undefined) {
+    if (is.username === was.username) is.password = was.password;
+  }
 }
 
 function keepRestore(

@@ -9,6 +9,7 @@ import { checkConf } from "./validate-conf.ts";
 import { checkHa } from "./validate-ha.ts";
 import { checkLimits, checkNodes } from "./validate-nodes.ts";
 import { checkPorts } from "./validate-ports.ts";
+import { checkRestAuthentication } from "./validate-rest.ts";
 import { checkServices } from "./validate-service-spec.ts";
 import { checkSlots } from "./validate-slots.ts";
 import { checkUsers, nameProblem } from "./validate-users.ts";
@@ -65,6 +66,7 @@ function checkLevel(
     ...checkLimits(level, prefix),
     ...checkConf(level, prefix, context),
     ...checkBackup(level, prefix),
+    ...checkRestAuthentication(level, prefix),
     ...checkOrchestratorOpts(level.orchestrator_opts, `${prefix}orchestrator_opts`, "instance"),
   ];
 }

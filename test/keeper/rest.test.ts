@@ -1,5 +1,6 @@
 // The REST API of a real keeper, as load balancers, probes and exporters use it.
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { scramIterations, scramVerifier } from "../../src/postgres/scram.ts";
 import { KeptInstance } from "../support/kept-instance.ts";
 
 let instance: KeptInstance;
@@ -82,6 +83,31 @@ test("reload and restart", async () => {
   const later = JSON.stringify({ schedule: "2099-01-01T00:00:00+00:00" });
   expect((await get("/restart", "POST", later)).status).toBe(422);
 }, 30_000);
+
+test("a user of the spec is asked for by what changes things, as soon as the configuration says so", async () => {
+  const password = "s3cret-of-rest";
+  const verifier = scramVerifier(password, new Uint8Array(16).fill(5), scramIterations);
+  const rest_authentication = { username: "ops", verifier };
+  await instance.apply(instance.config({ rest_authentication }));
+  const reload = (headers: Record<string, string> = {}) =>
+    fetch(`${instance.url}/reload`, { method: "POST", headers });
+  const as = (user: string) => ({ authorization: `Basic ${btoa(user)}` });
+  const unasked = await reload();
+  expect([unasked.status, unasked.headers.get("www-authenticate")]).toEqual([
+    401,
+    'Basic realm="Patroni"',
+  ]);
+  expect((await reload(as("ops:wrong"))).status).toBe(401);
+  expect((await reload(as(`ops:${password}`))).status).toBe(202);
+  expect((await get("/primary")).status).toBe(200);
+  expect((await get("/patroni")).status).toBe(200);
+  for (const secret of [password, verifier, btoa(`ops:${password}`)]) {
+    expect(instance.logs()).not.toContain(secret);
+    expect(await (await get("/config")).text()).not.toContain(secret);
+  }
+  await instance.apply(instance.config());
+  expect((await reload()).status).toBe(202);
+}, 60_000);
 
 test("a stopped instance is neither primary nor healthy", async () => {
   await instance.apply(instance.config({ run: "stopped" }));

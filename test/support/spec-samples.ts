@@ -137,6 +137,7 @@ const level = {
   postgres_version: fc.constantFrom("15.18", "17.11", "18.4"),
   port,
   patroni_port: port,
+  patroni_authentication: fc.record({ username: word, password: text }),
   cpus,
   memory,
   postgresql_conf: conf,
