@@ -7,6 +7,7 @@ import {
   crashForgottenAfterMs,
   keeperBusyAfterStartMs,
   keeperBusyPollMs,
+  keeperHotPollMs,
   keeperProbeIntervalMs,
   keeperStartingPollMs,
 } from "../../src/base/limits.ts";
@@ -261,8 +262,10 @@ function fail(deps: LoopDeps, memory: Memory, error: unknown): void {
 }
 
 function pauseMs(deps: LoopDeps, memory: Memory): number {
-  if (memory.process === "running" && !memory.accepting) return keeperStartingPollMs;
-  if (memory.hot) return keeperBusyPollMs;
+  const starting = memory.process === "running" && !memory.accepting;
+  if (starting && memory.goal?.kind !== "standby") return keeperStartingPollMs;
+  if (memory.racing) return keeperBusyPollMs;
+  if (memory.hot) return keeperHotPollMs;
   return isBusy(deps, memory) ? keeperBusyPollMs : keeperProbeIntervalMs;
 }
 

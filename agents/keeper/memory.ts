@@ -95,6 +95,8 @@ export interface Memory {
   copySlots: boolean;
   /** Something of the group is under way: look at PostgreSQL in every cycle. */
   hot: boolean;
+  /** What it sees there decides at once. */
+  racing: boolean;
   /** A checkpoint runs that was ordered after a promotion. */
   checkpointing: boolean;
   decision: string;
@@ -147,6 +149,7 @@ export function emptyMemory(): Memory {
     decodingWaitsFor: [],
     copySlots: false,
     hot: false,
+    racing: false,
     checkpointing: false,
     decision: "starting",
     error: undefined,

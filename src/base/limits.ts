@@ -134,6 +134,8 @@ export const fileStepTimeoutMs = 60_000;
 export const scriptStepTimeoutMs = 3_600_000;
 /** How often a keeper looks for changes while there is work, or shortly after its start. */
 export const keeperBusyPollMs = 20;
+/** How often a keeper looks while its group is changing and others act. */
+export const keeperHotPollMs = 100;
 /** How often a keeper looks for changes otherwise. */
 export const keeperIdlePollMs = 250;
 /** How long after its start a keeper counts as busy. */
@@ -388,7 +390,7 @@ export const strayKillTimeoutMs = 10_000;
 /** From clearing the upstream to the receiver being gone. */
 export const letGoTimeoutMs = 10_000;
 /** How often a promotion is looked at. */
-export const promotePollMs = 20;
+export const promotePollMs = 5;
 /** The checkpoint after a promotion. */
 export const promotedCheckpointTimeoutMs = 1_800_000;
 /** Bytes of log that are compared to prove that two servers have the same history. */
@@ -403,6 +405,11 @@ export const fencerWatchdogMs = 1_000;
 export const freshProbeIntervalMs = 1_000;
 /** How long a new connection may take to get a first answer. */
 export const freshProbeTimeoutMs = 2_000;
+/** How long a holder that gives its lease back leaves it to its successor before it writes so, and how often it looks. */
+export const offerMs = 200;
+export const offerPollMs = 10;
+/** How long the word of a holder that gives its lease back counts while the store does not show it. */
+export const announcedMs = 2_000;
 /** How often a keeper of a group asks its PostgreSQL where it stands while nothing happens. */
 export const groupProbeIntervalMs = 500;
 /** How often the volume of the data is looked at. */

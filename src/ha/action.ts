@@ -33,12 +33,20 @@ export type HaAction =
   /** Insert the first row of the node: created() of lease.ts. */
   | { readonly kind: "create_lease"; readonly beginning: Beginning }
   /** Take the lease that ended at `row`: acquired() of lease.ts. Refuse failsafe questions until its fate is known. */
-  | { readonly kind: "acquire"; readonly row: LeaseRow; readonly taking: Taking }
+  | {
+      readonly kind: "acquire";
+      readonly row: LeaseRow;
+      readonly taking: Taking;
+      readonly heldAs?: LeaseVersion;
+    }
   /** Go on holding the lease after a restart of the keeper: adopted(). */
   | { readonly kind: "adopt"; readonly row: LeaseRow }
   /** Hand this to the renewer, which writes it with its next renewal, at once. */
   | { readonly kind: "change_lease"; readonly change: LeaseChange }
-  /** Give the lease back: released(). Then wake the other members. Once it is sent, `own` is null. */
+  /**
+   * Give the lease back: released(). Once it is sent, `own` is null: the row goes to the successor at the same time, which
+   * need not wait for the store to have it. Then wake the other members.
+   */
   | { readonly kind: "release"; readonly ending: Ending }
   /** Ask every member of `members` at once; if all agree, the deadline becomes t_send + ttl - guard. */
   | {

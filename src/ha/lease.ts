@@ -76,6 +76,8 @@ export interface LeaseWrite {
   readonly kind: "create" | "renew" | "adopt" | "acquire" | "release";
   /** null = there must be no row yet. */
   readonly expected: LeaseVersion | null;
+  /** Of a lease that was announced as given back: as good as `expected`, which may be there a moment later. */
+  readonly orExpected?: LeaseVersion;
   readonly row: LeaseRow;
   /** What happens to ha_epochs in the same request, under the same condition. */
   readonly history: HistoryWrite | null;
@@ -139,6 +141,15 @@ export function versionOf({ epoch, seq, nonce }: LeaseRow): LeaseVersion {
 
 export function sameVersion(a: LeaseVersion, b: LeaseVersion): boolean {
   return a.epoch === b.epoch && a.seq === b.seq && a.nonce === b.nonce;
+}
+
+/** Whether a write may be applied to the row that is stored; null = none. */
+export function fits(
+  { expected, orExpected }: Pick<LeaseWrite, "expected" | "orExpected">,
+  stored: LeaseVersion | null,
+): boolean {
+  if (stored === null || expected === null) return stored === expected;
+  return sameVersion(stored, expected) || (!!orExpected && sameVersion(stored, orExpected));
 }
 
 /** What the first row of a node says beside who writes it. */
@@ -209,8 +220,16 @@ export interface Taking {
   readonly lost: string | null;
 }
 
-/** The row after `self` took it, in a new epoch with a timeline of its own. */
-export function acquired(row: LeaseRow, writer: Writer, taking: Taking): LeaseWrite {
+/**
+ * The row after `self` took it, in a new epoch with a timeline of its own. `heldAs`: the version that its holder gives
+ * back, where the store may still have it; whichever of the two is there makes the same row.
+ */
+export function acquired(
+  row: LeaseRow,
+  writer: Writer,
+  taking: Taking,
+  heldAs?: LeaseVersion,
+): LeaseWrite {
   const timeline = taking.resumes
     ? taking.timeline
     : Math.max(row.next_timeline, taking.timeline + 1);
@@ -230,7 +249,9 @@ export function acquired(row: LeaseRow, writer: Writer, taking: Taking): LeaseWr
     ending: null,
   };
   const history = appended(next, taking.reason, taking.lost);
-  return { kind: "acquire", expected: versionOf(row), row: next, history };
+  const expected = versionOf(row);
+  const or = heldAs ? { orExpected: heldAs } : {};
+  return { kind: "acquire", expected, ...or, row: next, history };
 }
 
 /** The row after its holder gave it back. */

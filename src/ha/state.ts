@@ -78,6 +78,11 @@ export interface LeaseSight {
   readonly seenAtMs: number;
   /** The store went back behind what was seen before: it was restored or wiped. Nothing is done by itself then. */
   readonly wentBack: boolean;
+  /**
+   * The holder said itself that it writes `row`, its release, over this version. It holds nothing any more; the store
+   * may have either.
+   */
+  readonly heldAs?: LeaseVersion;
 }
 
 /**

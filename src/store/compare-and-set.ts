@@ -36,8 +36,8 @@ export interface CompareAndSet<T extends Version> {
   /** The guarded statement first; the others are bound to its nonce. */
   readonly statements: readonly Query[];
   readonly nonce: string;
-  /** The row that the guard wants; undefined = none. */
-  readonly seen: Version | undefined;
+  /** Whether the guard lets the write in while this row is there; undefined = none. */
+  readonly fits: (found: T | undefined) => boolean;
   /** How it is sent the first time; as a transaction of its own when absent. */
   readonly first?: (signal: AbortSignal) => Promise<readonly QueryResult[]>;
   /** A linearizable read of the row. */
@@ -72,7 +72,7 @@ export async function compareAndSet<T extends Version>(
     const found = await lookUp(write, endMs - clock.monotonicMs(), options);
     if (found.kind === "read") {
       if (found.row?.nonce === write.nonce) return { kind: "done" };
-      if (!sameVersion(found.row, write.seen)) return { kind: "lost", found: found.row };
+      if (!write.fits(found.row)) return { kind: "lost", found: found.row };
     } else {
       why = found.why;
     }
@@ -120,8 +120,4 @@ function doubtOf(error: unknown, signal: AbortSignal): string {
   if (signal.aborted && isAbort(error)) throw error;
   if (!(error instanceof AppError) || error.kind === "bug") throw error;
   return messageOf(error);
-}
-
-function sameVersion(found: Version | undefined, seen: Version | undefined): boolean {
-  return found?.epoch === seen?.epoch && found?.seq === seen?.seq && found?.nonce === seen?.nonce;
 }

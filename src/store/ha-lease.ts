@@ -1,7 +1,7 @@
 // The lease of a node and what belongs to it: one row that changes by compare-and-set, the rows of the members, the
 // history of epochs, and what users asked for. Only reads and writes; what to write is decided in src/ha.
 import type { Clock } from "../base/clock.ts";
-import type { LeaseRow, LeaseWrite, PastEpoch } from "../ha/lease.ts";
+import { fits, type LeaseRow, type LeaseWrite, type PastEpoch } from "../ha/lease.ts";
 import type { HaIntent, MemberStatus } from "../ha/state.ts";
 import { type CasOptions, type CasOutcome, compareAndSet } from "./compare-and-set.ts";
 import {
@@ -181,7 +181,7 @@ function writeLease(
   const change = {
     statements: options.news ? [...statements, BUMP] : statements,
     nonce: write.row.nonce,
-    seen: write.expected ?? undefined,
+    fits: (found: LeaseRow | undefined) => fits(write, found ?? null),
     read,
     ...(quiet
       ? {
@@ -204,8 +204,9 @@ function unless<T>(hurry: AbortSignal | undefined, work: Promise<T>): Promise<T>
 }
 
 function statementsOf(node: NodeKey, write: LeaseWrite, atMs: number): readonly Query[] {
-  const { expected, row, history } = write;
-  const lease = expected === null ? insertLease(node, row) : updateLease(node, expected, row);
+  const { expected, orExpected: or, row, history } = write;
+  const guard = expected && { expected, ...(or ? { orExpected: or } : {}) };
+  const lease = guard ? updateLease(node, guard, row) : insertLease(node, row);
   if (!history) return [lease];
   const written = { ...node, nonce: row.nonce };
   return history.kind === "append"

@@ -57,17 +57,28 @@ export function insertLease({ databaseId, nodeName }: Node, row: LeaseRow): Quer
   };
 }
 
-/** Replaces the row; changes nothing unless it is exactly the one that was seen. */
+/** Replaces the row; changes nothing unless it is exactly the one that was seen, or that its holder gives back. */
 export function updateLease(
   { databaseId, nodeName }: Node,
-  seen: LeaseVersion,
+  { expected: seen, orExpected: or = seen }: Guard,
   row: LeaseRow,
 ): Query {
   return {
     sql: `UPDATE ha_leases SET ${LEASE.map((column) => `${column} = ?`).join(", ")}
-           WHERE database_id = ? AND node_name = ? AND epoch = ? AND seq = ? AND nonce = ?`,
-    params: [...leaseValues(row), databaseId, nodeName, seen.epoch, seen.seq, seen.nonce],
+           WHERE database_id = ? AND node_name = ?
+             AND ((epoch = ? AND seq = ? AND nonce = ?) OR (epoch = ? AND seq = ? AND nonce = ?))`,
+    params: [
+      ...leaseValues(row),
+      ...[databaseId, nodeName],
+      ...[seen.epoch, seen.seq, seen.nonce],
+      ...[or.epoch, or.seq, or.nonce],
+    ],
   };
+}
+
+interface Guard {
+  readonly expected: LeaseVersion;
+  readonly orExpected?: LeaseVersion;
 }
 
 function leaseValues(row: LeaseRow): readonly Param[] {

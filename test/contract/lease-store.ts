@@ -10,6 +10,7 @@ import {
   released,
   renewed,
   type Taking,
+  versionOf,
 } from "../../src/ha/lease.ts";
 import type { SyncRecord } from "../../src/ha/quorum.ts";
 import type { HaSettings } from "../../src/ha/settings.ts";
@@ -122,6 +123,33 @@ export function leaseContract(name: string, given: StoreOfTables): void {
       expect((await other.load(once)).lease).toBeUndefined();
       expect((await other.write(again, options)).kind).toBe("done");
       expect(await lease()).toEqual(first);
+    });
+
+    test("a lease that is given back is taken before or after its release is there, and not after anything else", async () => {
+      const ending = {
+        kind: "manual",
+        holder: "a",
+        lsn: "0/4000000",
+        timeline: 1,
+        successor: "b",
+      } as const;
+      for (const order of ["taken first", "released first", "held again"] as const) {
+        rqlite = await given.empty();
+        await migrate({ rqlite, clock: systemClock }, migrations);
+        const held = await make();
+        const release = released(held, writer("a"), ending);
+        const take = acquired(release.row, writer("b"), standby, versionOf(held));
+        if (order === "released first") expect(await outcome(release)).toBe("done");
+        if (order === "held again") {
+          expect(await outcome(adopted(held, writer("a", "a-2")))).toBe("done");
+        }
+        fates = ["answer lost"];
+        expect(await outcome(take)).toBe(order === "held again" ? "lost" : "done");
+        expect((await lease())?.holder).toBe(order === "held again" ? "a" : "b");
+        expect(await outcome(release)).toBe("lost");
+        const { length } = await store.loadEpochs(once);
+        expect(length).toBe(order === "held again" ? 1 : 2);
+      }
     });
 
     test("of two who saw the same row one takes it; a renewal meanwhile beats both", async () => {

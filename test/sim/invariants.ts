@@ -169,14 +169,16 @@ export class Invariants {
     const row = by.sight?.row;
     const before = this.#seen.get(by.id);
     if (by.sight?.wentBack) fail(`I7: ${by.id} read a lease that is older than one it saw`);
+    // A release that is only announced may never arrive.
+    const read = by.sight?.heldAs ?? row;
     if (
-      row &&
+      read &&
       before &&
-      (row.epoch < before.epoch || (row.epoch === before.epoch && row.seq < before.seq))
+      (read.epoch < before.epoch || (read.epoch === before.epoch && read.seq < before.seq))
     ) {
       fail(`I7: ${by.id} acts on an old lease`);
     }
-    if (row) this.#seen.set(by.id, { epoch: row.epoch, seq: row.seq });
+    if (read) this.#seen.set(by.id, { epoch: read.epoch, seq: read.seq });
     this.#isAsTheTableSays(decision);
     const { kind } = decision.action;
     const asked = dueIntent(by.view(), "failover");

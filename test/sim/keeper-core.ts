@@ -1,13 +1,13 @@
 // What the parts of a model keeper know of the whole, and what a keeper knows of its world.
 import type { Rng } from "../../src/base/rng.ts";
-import type { Decision } from "../../src/ha/action.ts";
+import type { Decision, HaAction } from "../../src/ha/action.ts";
 import type {
   Beginning,
   Ending,
   LeaseChange,
   LeaseRow,
+  LeaseVersion,
   LeaseWrite,
-  Taking,
 } from "../../src/ha/lease.ts";
 import type { Doing } from "../../src/ha/observed.ts";
 import type { HaMember, HaSettings } from "../../src/ha/settings.ts";
@@ -76,13 +76,15 @@ export interface StoreLine {
   closeIntent(id: string, then: () => void): void;
 }
 
+export type Acquire = Extract<HaAction, { readonly kind: "acquire" }>;
+
 export interface HeldLease {
   readonly heldEpoch: number;
   /** Whether the fencer has the deadline of this epoch at this very moment. */
   arms(epoch: number): boolean;
   change(change: LeaseChange): void;
   create(beginning: Beginning, then: () => void): void;
-  acquire(row: LeaseRow, taking: Taking, then: () => void): void;
+  acquire(action: Acquire, then: () => void): void;
   adopt(row: LeaseRow, then: () => void): void;
   release(ending: Ending, then: () => void): void;
   /** Every member agreed to a question that was sent at `sentAtMs`. */
@@ -118,6 +120,9 @@ export interface KeeperCore {
   /** Takes over what a read showed. `since`: the newest lease that was known when it was sent. */
   saw(state: StoreState, since: { readonly epoch: number; readonly seq: number }): void;
   heard(status: MemberStatus): void;
+  /** Tells the others that the lease is being given back. */
+  announce(row: LeaseRow, heldAs: LeaseVersion): void;
+  heardRelease(row: LeaseRow, heldAs: LeaseVersion): void;
   answer(question: FailsafeQuestion): boolean;
   view(): GroupView;
 }

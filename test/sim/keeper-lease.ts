@@ -1,4 +1,5 @@
 // The renewer of a model keeper: writes the lease, knows its deadline, and tells the fencer of it before anything else.
+import { offerMs } from "../../src/base/limits.ts";
 import {
   acquired,
   adopted,
@@ -12,10 +13,10 @@ import {
   released,
   renewed,
   type SentRenewal,
-  type Taking,
+  versionOf,
 } from "../../src/ha/lease.ts";
 import type { OwnLease } from "../../src/ha/state.ts";
-import type { HeldLease, KeeperCore } from "./keeper-core.ts";
+import type { Acquire, HeldLease, KeeperCore } from "./keeper-core.ts";
 import { lsnText } from "./wal.ts";
 
 interface Held {
@@ -144,8 +145,8 @@ export class Lease implements HeldLease {
     this.#take(created(this.#writer(), beginning), then);
   }
 
-  acquire(row: LeaseRow, taking: Taking, then: () => void): void {
-    this.#take(acquired(row, this.#writer(), taking), then);
+  acquire({ row, taking, heldAs }: Acquire, then: () => void): void {
+    this.#take(acquired(row, this.#writer(), taking, heldAs), then);
   }
 
   adopt(row: LeaseRow, then: () => void): void {
@@ -178,10 +179,16 @@ export class Lease implements HeldLease {
     }
     const write = released(held.row, this.#writer(), ending);
     this.#drop();
+    this.#keeper.announce(write.row, versionOf(held.row));
     this.#busy = true;
-    this.#keeper.line.write(write, this.#keeper.settings.retry_ms, () => {
+    const end = () => {
       this.#busy = false;
       then();
+    };
+    const { world } = this.#keeper.parts;
+    this.#keeper.later(world.rng.int(0, offerMs), () => {
+      if ((this.#keeper.sight?.row?.epoch ?? 0) > write.row.epoch) end();
+      else this.#keeper.line.write(write, this.#keeper.settings.retry_ms, end);
     });
   }
 

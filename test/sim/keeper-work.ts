@@ -70,10 +70,10 @@ export class Work {
     return {
       none: () => {},
       create_lease: ({ beginning }) => request((then) => lease.create(beginning, then)),
-      acquire: ({ row, taking }) => {
+      acquire: (action) => {
         keeper.acquiring = true;
         request((then) =>
-          lease.acquire(row, taking, () => {
+          lease.acquire(action, () => {
             keeper.acquiring = false;
             then();
           }),

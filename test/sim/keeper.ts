@@ -1,3 +1,4 @@
+import { announcedMs } from "../../src/base/limits.ts";
 import type { Decision } from "../../src/ha/action.ts";
 import { decide } from "../../src/ha/decide.ts";
 import { answerFailsafe } from "../../src/ha/failsafe.ts";
@@ -143,6 +144,8 @@ export class Keeper implements KeeperCore {
       return;
     }
     const now = this.nowMs;
+    const { heldAs, seenAtMs: toldAtMs = 0 } = this.sight ?? {};
+    if (heldAs && row && now - toldAtMs < announcedMs && sameVersion(row, heldAs)) return;
     const old = this.sight?.row ?? null;
     const same = row !== null && old !== null && sameVersion(row, old);
     const seenAtMs = same && this.sight ? this.sight.seenAtMs : now;
@@ -159,6 +162,26 @@ export class Keeper implements KeeperCore {
     const newer = !known || known.incarnation !== status.incarnation || known.beat < status.beat;
     const older = known && lifeOf(known.incarnation) > lifeOf(status.incarnation);
     if (newer && !older) this.others.set(status.instance_id, { status, heardAtMs: this.nowMs });
+  }
+
+  announce(row: LeaseRow, heldAs: LeaseVersion): void {
+    const { world } = this.parts;
+    for (const { instance_id } of world.members) {
+      const other = world.keeperOf(instance_id);
+      if (!other || other.id === this.id) continue;
+      world.network.send(this.id, instance_id, () =>
+        other.parts.host.now("keeper", () => other.alive && other.heardRelease(row, heldAs)),
+      );
+    }
+  }
+
+  /** Every member believes it here, not only the successor. */
+  heardRelease(row: LeaseRow, heldAs: LeaseVersion): void {
+    if (isOlder(row, { ...this.disk.highest, seq: this.disk.highest.seq + 1 })) return;
+    if (!this.sight || this.sight.wentBack) return;
+    this.disk.highest = { epoch: heldAs.epoch, seq: heldAs.seq };
+    this.sight = { ...this.sight, row, heldAs, seenAtMs: this.nowMs };
+    this.#cycle();
   }
 
   answer(question: FailsafeQuestion): boolean {

@@ -1,6 +1,6 @@
 // A keeper's line to the store: requests with a limit of time, and compare-and-set whose doubtful answers are resolved
 // by reading, as src/store/compare-and-set.ts does it.
-import { type LeaseWrite, sameVersion } from "../../src/ha/lease.ts";
+import { fits, type LeaseWrite } from "../../src/ha/lease.ts";
 import type { MemberStatus } from "../../src/ha/state.ts";
 import type { KeeperCore, Outcome, StoreLine } from "./keeper-core.ts";
 import type { StoreState } from "./store.ts";
@@ -49,8 +49,7 @@ export class Line implements StoreLine {
         const row = state?.row;
         if (row?.nonce === write.row.nonce) then({ kind: "done" });
         else if (!state) this.#keeper.later(50, resolve);
-        else if (row && write.expected && sameVersion(row, write.expected)) attempt();
-        else if (!row && !write.expected) attempt();
+        else if (fits(write, row ?? null)) attempt();
         else then({ kind: "lost", found: row ?? null });
       });
     };

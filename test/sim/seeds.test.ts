@@ -12,6 +12,7 @@ const FOUND: readonly (readonly [seed: number, steps: number, what: string])[] =
   [691, 20_000, "PostgreSQL was started although the fencer had fired already"],
   [675, 4_000, "a lease was given away for ever to a member that could not take it"],
   [753, 20_000, "a host thawed while its PostgreSQL was starting"],
+  [9_297, 3_000, "a read that was sent before a release was announced counted as newer"],
   [6, 20_000, "data that had left the history was stopped and started for ever"],
 ];
 

@@ -3,7 +3,7 @@
 
 import type { Rng } from "../../src/base/rng.ts";
 import type { EpochRow, LeaseRow, LeaseWrite } from "../../src/ha/lease.ts";
-import { sameVersion, versionOf } from "../../src/ha/lease.ts";
+import { fits } from "../../src/ha/lease.ts";
 import type { HaIntent, MemberStatus } from "../../src/ha/state.ts";
 
 export interface StoreState {
@@ -33,13 +33,10 @@ export class Store {
   }
 
   /** Whether the write was applied. */
-  write({ expected, row, history }: LeaseWrite): boolean {
+  write(write: LeaseWrite): boolean {
+    const { row, history } = write;
     const { row: current, epochs } = this.state;
-    const fits =
-      expected === null
-        ? current === null
-        : current !== null && sameVersion(versionOf(current), expected);
-    if (!fits) return false;
+    if (!fits(write, current)) return false;
     this.#change({
       row,
       epochs: history === null ? epochs : applied(epochs, history),

@@ -34,7 +34,7 @@ import { FollowCheck } from "./follow-check.ts";
 import { FreshProbe } from "./fresh-probe.ts";
 import { HaFile, noAttempts } from "./ha-file.ts";
 import { watchDeadline } from "./last-resort.ts";
-import { LeaseWatch, type Newest } from "./lease-watch.ts";
+import { LeaseWatch, type Newest, type Released } from "./lease-watch.ts";
 import { LongWork } from "./long-work.ts";
 import { memberStatusOf } from "./member-status.ts";
 import type { GroupDeps, GroupParts } from "./parts.ts";
@@ -210,7 +210,7 @@ export class Group implements GroupParts {
     return this.#ha.settings;
   }
 
-  /** Whether things are under way, so that the loop should come round at once. */
+  /** Whether things are under way, so that every look has to be a new one. */
   get hot(): boolean {
     const { sight } = this.watch;
     const { ttl_ms } = this.#ha.settings;
@@ -330,7 +330,9 @@ export class Group implements GroupParts {
       leavingSinceMs: this.#leavingSinceMs,
     });
     this.#local = local;
-    return this.#decideOn(local, intents, signal);
+    const acted = await this.#decideOn(local, intents, signal);
+    memory.racing = this.#racing();
+    return acted;
   }
 
   async #decideOn(
@@ -384,6 +386,13 @@ export class Group implements GroupParts {
       log.error("what was decided failed", { action: action.kind, count, error: messageOf(error) });
     }
     return true;
+  }
+
+  /** Whether this member acts next by what it sees itself; what others do is told to it. */
+  #racing(): boolean {
+    const state = this.#decision?.state;
+    if (this.work.doing) return false;
+    return this.hot && (state === "candidate" || state === "promoting" || state === "draining");
   }
 
   /** Housekeeping of a running member, beside the loop and one at a time. */
@@ -454,9 +463,9 @@ export class Group implements GroupParts {
   }
 
   /** The lease changed hands or phase by this member: others should look now. */
-  async wakeOthers(signal: AbortSignal): Promise<void> {
+  async wakeOthers(signal: AbortSignal, released?: Released): Promise<void> {
     await this.peers
-      .wake(signal)
+      .wake(signal, released)
       .catch((error) =>
         this.#deps.log.debug("members were not woken", { error: messageOf(error) }),
       );
@@ -533,9 +542,10 @@ export class Group implements GroupParts {
     this.#deps.wake();
   }
 
-  #onWake({ status, lease }: Told): void {
+  #onWake({ status, lease, released }: Told): void {
     if (status) this.watch.tell(status);
     if (lease) this.watch.hearLease(lease);
+    if (released) this.watch.hearRelease(released);
     this.#watchAlarm.wake();
     this.#deps.wake();
   }

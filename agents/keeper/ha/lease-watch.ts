@@ -4,8 +4,14 @@
 import type { BootClock } from "../../../src/base/boot-clock.ts";
 import type { Clock } from "../../../src/base/clock.ts";
 import { messageOf } from "../../../src/base/errors.ts";
+import { announcedMs } from "../../../src/base/limits.ts";
 import type { Logger } from "../../../src/base/log.ts";
-import { type LeaseRow, type PastEpoch, sameVersion } from "../../../src/ha/lease.ts";
+import {
+  type LeaseRow,
+  type LeaseVersion,
+  type PastEpoch,
+  sameVersion,
+} from "../../../src/ha/lease.ts";
 import type { HaSettings } from "../../../src/ha/settings.ts";
 import type { HaIntent, LeaseSight, MemberSight, MemberStatus } from "../../../src/ha/state.ts";
 import type { LeaseStore } from "../../../src/store/ha-lease.ts";
@@ -25,6 +31,12 @@ export interface LeaseWatchDeps {
   readonly onChange: () => void;
   /** The newest version of the lease grew; kept across restarts of the keeper. */
   readonly onNewest: (seen: Newest) => void;
+}
+
+/** What a holder says when it gives its lease back: the row that it is writing, and the version that it held. */
+export interface Released {
+  readonly row: LeaseRow;
+  readonly heldAs: LeaseVersion;
 }
 
 /** The newest version that was ever seen. */
@@ -127,6 +139,18 @@ export class LeaseWatch {
     if (this.#accept(row, nowMs, nowMs)) this.#deps.onChange();
   }
 
+  /** Its holder gives the lease back to this member. It is taken on its word: the store may have it a moment later. */
+  hearRelease({ row, heldAs }: Released): void {
+    const { epoch, seq } = this.#newest;
+    const old = heldAs.epoch < epoch || (heldAs.epoch === epoch && heldAs.seq < seq);
+    if (old || row.ending?.successor !== this.#deps.self || this.#sight?.wentBack) return;
+    const nowMs = this.#deps.boot.bootMs();
+    // The release may never be there; what was held was.
+    this.#note(heldAs, nowMs);
+    this.#sight = { row, readAtMs: nowMs, seenAtMs: nowMs, wentBack: false, heldAs };
+    this.#deps.onChange();
+  }
+
   /** What a member said when it was asked directly. */
   tell(status: MemberStatus): void {
     if (this.#hear([status], this.#deps.boot.bootMs())) this.#deps.onChange();
@@ -142,11 +166,8 @@ export class LeaseWatch {
       this.#sight = { row, readAtMs: atMs, seenAtMs, wentBack: true };
       return before?.wentBack !== true;
     }
-    if (row && (row.epoch !== this.#newest.epoch || row.seq !== this.#newest.seq)) {
-      this.#newest = { epoch: row.epoch, seq: row.seq };
-      this.#newestAtMs = atMs;
-      this.#deps.onNewest(this.#newest);
-    }
+    if (row && this.#isAnnounced(row, atMs)) return false;
+    if (row) this.#note(row, atMs);
     const same = this.#sameAsBefore(row);
     this.#sight = {
       row,
@@ -155,6 +176,21 @@ export class LeaseWatch {
       wentBack: false,
     };
     return !before || before.wentBack || isNews(before.row, row);
+  }
+
+  /** The newest version that the store is known to have had. */
+  #note({ epoch, seq }: Newest, atMs: number): void {
+    if (epoch === this.#newest.epoch && seq === this.#newest.seq) return;
+    this.#newest = { epoch, seq };
+    this.#newestAtMs = atMs;
+    this.#deps.onNewest(this.#newest);
+  }
+
+  /** The release of which its holder spoke has not arrived yet. */
+  #isAnnounced(row: LeaseRow, atMs: number): boolean {
+    const { heldAs, seenAtMs } = this.#sight ?? {};
+    if (!heldAs || seenAtMs === undefined || atMs - seenAtMs > announcedMs) return false;
+    return sameVersion(row, heldAs);
   }
 
   #sameAsBefore(row: LeaseRow | null): boolean {

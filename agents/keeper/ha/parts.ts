@@ -7,7 +7,7 @@ import type { ActDeps } from "../act.ts";
 import type { Memory } from "../memory.ts";
 import type { StandbyMechanics } from "../standby/mechanics.ts";
 import type { HaFile } from "./ha-file.ts";
-import type { LeaseWatch } from "./lease-watch.ts";
+import type { LeaseWatch, Released } from "./lease-watch.ts";
 import type { LongWork } from "./long-work.ts";
 import type { Peers } from "./peers.ts";
 import type { Renewer } from "./renewer.ts";
@@ -28,7 +28,7 @@ export interface GroupParts {
   readonly peers: Peers;
   readonly settings: HaSettings;
   /** The others should look at the lease now. */
-  wakeOthers(signal: AbortSignal): Promise<void>;
+  wakeOthers(signal: AbortSignal, released?: Released): Promise<void>;
 }
 
 export interface PerformerInput {

@@ -7,6 +7,7 @@ import type { Logger } from "../../../src/base/log.ts";
 import type { LeaseRow } from "../../../src/ha/lease.ts";
 import type { HaMember } from "../../../src/ha/settings.ts";
 import type { FailsafeQuestion, MemberStatus } from "../../../src/ha/state.ts";
+import type { Released } from "./lease-watch.ts";
 import type { PeerSeal } from "./peer-seal.ts";
 
 export interface PeersDeps {
@@ -24,10 +25,11 @@ export interface PeersDeps {
   readonly lease: () => LeaseRow | undefined;
 }
 
-/** What a member says with a wake-up: of itself, and the lease as it wrote or read it last. */
+/** What a member says with a wake-up: of itself, the lease as it wrote or read it last, and that it gives it back. */
 export interface Told {
   readonly status: MemberStatus | undefined;
   readonly lease: LeaseRow | undefined;
+  readonly released: Released | undefined;
 }
 
 export interface FailsafeAnswer {
@@ -50,9 +52,9 @@ export class Peers {
   }
 
   /** Tells the others to look at the lease; does not wait for those who do not answer. */
-  async wake(signal: AbortSignal): Promise<void> {
+  async wake(signal: AbortSignal, released?: Released): Promise<void> {
     const { status, lease } = this.#deps;
-    const body = JSON.stringify({ status: status(), lease: lease() });
+    const body = JSON.stringify({ status: status(), lease: lease(), released });
     await this.#each(this.#others(), (member) =>
       this.#post(member, "/pgherd/wake", body, peerTimeoutMs, signal),
     );
@@ -97,16 +99,20 @@ export class Peers {
     const asked = seal.check(request.headers, { what, to: self }, body);
     const known = this.#others().some(({ instance_id }) => instance_id === asked?.from);
     if (!asked || !known) return { status: 403, body: "not a member", headers: {} };
-    const reply = await this.#reply(pathname, body);
+    const reply = await this.#reply(asked.from, pathname, body);
     const about = { what: `answer to ${what}`, from: self, to: asked.from, nonce: asked.nonce };
     return { ...reply, headers: seal.headers({ ...about, atMs: 0 }, reply.body) };
   }
 
-  async #reply(path: string, body: string): Promise<{ status: number; body: string }> {
+  async #reply(
+    from: string,
+    path: string,
+    body: string,
+  ): Promise<{ status: number; body: string }> {
     const { onWake, onFailsafe, status } = this.#deps;
     switch (path) {
       case "/pgherd/wake":
-        onWake(parseTold(body));
+        onWake(parseTold(body, from));
         return { status: 200, body: "looking" };
       case "/pgherd/member":
         return { status: 200, body: JSON.stringify(status()) };
@@ -172,13 +178,24 @@ function bracketed(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
 }
 
-function parseTold(text: string): Told {
-  const { status, lease } = parseRecord(text) ?? {};
+function parseTold(text: string, from: string): Told {
+  const { status, lease, released } = parseRecord(text) ?? {};
   const row = typeof lease === "object" && lease !== null ? JSON.stringify(lease) : undefined;
   return {
     status: status === undefined ? undefined : parseStatus(JSON.stringify(status), undefined),
     lease: row === undefined ? undefined : JSON.parse(row),
+    released: released === undefined ? undefined : parseReleased(JSON.stringify(released), from),
   };
+}
+
+/** Only who held the lease can give it back. */
+function parseReleased(text: string, from: string): Released | undefined {
+  const { row, heldAs } = parseRecord(text) ?? {};
+  if (typeof row !== "object" || typeof heldAs !== "object") return undefined;
+  const released: Released = JSON.parse(text);
+  return released.row.holder === null && released.row.ending?.holder === from
+    ? released
+    : undefined;
 }
 
 /** A member's own words; `id`: whose they have to be. */

@@ -3,12 +3,15 @@
 import { must } from "../../../src/base/assert.ts";
 import { AppError, messageOf } from "../../../src/base/errors.ts";
 import {
+  offerMs,
+  offerPollMs,
   rejoinPauseMaxMs,
   rejoinPauseMs,
   rewindReadyPollMs,
   rewindReadyTimeoutMs,
 } from "../../../src/base/limits.ts";
 import type { HaAction, Performer } from "../../../src/ha/action.ts";
+import type { LeaseRow } from "../../../src/ha/lease.ts";
 import type { Doing } from "../../../src/ha/observed.ts";
 import type { HaMember } from "../../../src/ha/settings.ts";
 import { formatLsn } from "../../../src/postgres/lsn.ts";
@@ -19,6 +22,7 @@ import type { Judgement, LostLog, Peer, StandbyMechanics } from "../standby/mech
 import { faultPoint } from "./fault-point.ts";
 import { fence } from "./fence.ts";
 import { noAttempts } from "./ha-file.ts";
+import type { Released } from "./lease-watch.ts";
 import type { WorkHandle } from "./long-work.ts";
 import type { PerformerInput } from "./parts.ts";
 import { promoteNow } from "./promotion.ts";
@@ -60,9 +64,9 @@ function performerOf(input: PerformerInput, signal: AbortSignal): Performer<Prom
     create_lease: async ({ beginning }) => {
       await renewer.create(beginning, signal);
     },
-    acquire: async ({ row, taking }) => {
+    acquire: async (action) => {
       const allowed = () => (file.promise?.untilMs ?? 0) <= deps.boot.bootMs();
-      const result = await renewer.acquire(row, taking, allowed, signal);
+      const result = await renewer.acquire(action, allowed, signal);
       if (result === "done") void group.wakeOthers(signal);
     },
     adopt: async ({ row }) => {
@@ -72,7 +76,8 @@ function performerOf(input: PerformerInput, signal: AbortSignal): Performer<Prom
     },
     change_lease: async ({ change }) => renewer.change(change),
     release: async ({ ending }) => {
-      const result = await renewer.release(ending, signal);
+      const announce = (released: Released) => offer(input, released, signal);
+      const result = await renewer.release(ending, announce, signal);
       if (result === "done") await group.wakeOthers(signal);
     },
     ask_failsafe: async ({ members, question }) => {
@@ -121,6 +126,23 @@ function performerOf(input: PerformerInput, signal: AbortSignal): Performer<Prom
     start_intent: ({ id }) => settle(input, id, "running", null, signal),
     finish_intent: ({ id, state, answer }) => settle(input, id, state, answer, signal),
   };
+}
+
+/** Leaves the lease to its successor for a moment, so that one write to the store is enough; answers what became of it. */
+async function offer(
+  { deps, group }: PerformerInput,
+  released: Released,
+  signal: AbortSignal,
+): Promise<LeaseRow | undefined> {
+  if (!released.row.ending?.successor) return undefined;
+  void group.wakeOthers(signal, released);
+  const endMs = deps.clock.monotonicMs() + offerMs;
+  while (deps.clock.monotonicMs() < endMs) {
+    const row = group.watch.sight?.row;
+    if (row && row.epoch > released.row.epoch) return row;
+    await deps.clock.sleep(offerPollMs, signal);
+  }
+  return undefined;
 }
 
 function peerOf({ ha, deps }: PerformerInput, id: string): Peer {

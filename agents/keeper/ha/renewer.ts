@@ -5,6 +5,7 @@ import type { BootClock } from "../../../src/base/boot-clock.ts";
 import type { Clock } from "../../../src/base/clock.ts";
 import { messageOf } from "../../../src/base/errors.ts";
 import type { Logger } from "../../../src/base/log.ts";
+import type { HaAction } from "../../../src/ha/action.ts";
 import {
   acquired,
   adopted,
@@ -18,13 +19,14 @@ import {
   released,
   renewed,
   type SentRenewal,
-  type Taking,
+  versionOf,
   type Writer,
 } from "../../../src/ha/lease.ts";
 import type { HaSettings } from "../../../src/ha/settings.ts";
 import type { OwnLease } from "../../../src/ha/state.ts";
 import type { LeaseStore } from "../../../src/store/ha-lease.ts";
 import type { Wake } from "../wake.ts";
+import type { Released } from "./lease-watch.ts";
 
 export interface RenewerDeps {
   readonly clock: Clock;
@@ -122,12 +124,11 @@ export class Renewer {
 
   /** `allowed` is asked at the very moment of sending: a promise may have been given since it was decided. */
   acquire(
-    row: LeaseRow,
-    taking: Taking,
+    { row, taking, heldAs }: Extract<HaAction, { readonly kind: "acquire" }>,
     allowed: () => boolean,
     signal: AbortSignal,
   ): Promise<WriteResult> {
-    return this.#take(() => acquired(row, this.#writer(), taking), signal, allowed);
+    return this.#take(() => acquired(row, this.#writer(), taking, heldAs), signal, allowed);
   }
 
   adopt(row: LeaseRow, signal: AbortSignal): Promise<WriteResult> {
@@ -142,8 +143,15 @@ export class Renewer {
     this.#deps.alarm.wake();
   }
 
-  /** Gives the lease back. PostgreSQL has to be gone. */
-  async release(ending: Ending, signal: AbortSignal): Promise<WriteResult> {
+  /**
+   * Gives the lease back. PostgreSQL has to be gone. `announce` is called when nothing is held any more, and answers the
+   * row of a successor that was faster than the release.
+   */
+  async release(
+    ending: Ending,
+    announce: (released: Released) => Promise<LeaseRow | undefined>,
+    signal: AbortSignal,
+  ): Promise<WriteResult> {
     this.#leaving = true;
     this.#hurry.abort();
     try {
@@ -151,7 +159,13 @@ export class Renewer {
         if (this.#doubtful && (await this.#resolve(signal)) === "unknown") return "unknown";
         const own = this.#own;
         if (!own) return "lost";
-        return this.#send(this.#now(released(own.row, this.#writer(), ending)), signal);
+        const { row } = own;
+        const write = released(row, this.#writer(), ending);
+        const sent = this.#now(write);
+        // From here on it counts as sent.
+        this.#doubtful = sent;
+        const taken = await announce({ row: write.row, heldAs: versionOf(row) });
+        return taken ? this.#passOn(taken) : this.#send(sent, signal);
       });
     } finally {
       this.#leaving = false;
@@ -265,6 +279,9 @@ export class Renewer {
     this.#doubtful = undefined;
     if (outcome.kind === "lost") {
       onRow(outcome.found, sentAtMs);
+      if (write.kind === "release" && (outcome.found?.epoch ?? 0) > write.row.epoch) {
+        return this.#passOn(outcome.found);
+      }
       this.#lose(write, outcome.found);
       return "lost";
     }
@@ -304,6 +321,16 @@ export class Renewer {
     if (fresh || write.kind !== "renew" || !confirmed) onChange();
     if (!confirmed) this.#deps.alarm.wake();
     else if (write.row.phase !== before?.row.phase) onChange();
+  }
+
+  /** The successor was faster than the release of which it was told. */
+  #passOn(found: LeaseRow | undefined): WriteResult {
+    this.#deps.log.info("the successor has the lease", { holder: found?.holder ?? null });
+    this.#own = null;
+    this.#doubtful = undefined;
+    this.#change = undefined;
+    this.#deps.onChange();
+    return "done";
   }
 
   async #confirm(epoch: number, until: number): Promise<boolean> {

@@ -36,8 +36,7 @@ export async function promote(
   if (!before.inRecovery) return outcome(deps, session, allotted, startedMs);
   const refusal = await reserve(deps, before.end.timeline, allotted.timeline);
   if (refusal !== undefined) return { kind: "refused", why: refusal };
-  await forgetUnproven(deps);
-  await forgetFormerPrimary(deps);
+  await Promise.all([forgetUnproven(deps), forgetFormerPrimary(deps)]);
   signal.throwIfAborted();
   await session.query(orderPromotion);
   const stuck = await untilPromoted(deps, session, allotted.stallMs, signal);

@@ -137,9 +137,10 @@ export const CANDIDATE: readonly Transition[] = [
       if (s.lease.kind !== "free" || !verdict?.ok) return wait("the lease is not free");
       const { row } = s.lease;
       const { taking } = verdict;
+      const heldAs = s.view.lease?.heldAs;
       return act(
         raceGoal(s),
-        { kind: "acquire", row, taking },
+        { kind: "acquire", row, taking, ...(heldAs ? { heldAs } : {}) },
         `taking the lease of epoch ${row.epoch + 1}: ${taking.reason}`,
       );
     },
