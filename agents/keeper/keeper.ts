@@ -104,6 +104,7 @@ export class Keeper {
           openSession(sqlTarget(this.#loop, this.#memory, database), clock, signal),
       }),
       group: () => this.#group,
+      commitsAlone: () => this.#group?.commitsAlone ?? false,
       beforeStart: async () => this.#group?.beforeStart(),
       render: renderer(deps, this.#memory),
       publish: () => this.#store.publish(currentReport(this.#loop, this.#memory)),

@@ -9,11 +9,14 @@ import type { Memory } from "./memory.ts";
 import { type ObserveDeps, session, sqlTarget } from "./observe.ts";
 import { serveRequest } from "./requests.ts";
 import type { Slots } from "./slots.ts";
+import { openSession } from "./sql.ts";
 import type { StoreLink } from "./store-link.ts";
 
 export interface LaneDeps extends ObserveDeps {
   readonly store: StoreLink;
   readonly slots: Slots;
+  /** Nobody but this primary can be elected, so that what it commits need not wait for standbys: there may be none yet. */
+  readonly commitsAlone: () => boolean;
   /** The lane is free again. */
   readonly wake: () => void;
 }
@@ -45,17 +48,22 @@ async function answerRequest(
   const { request, config } = work;
   const { payload } = request;
   if (payload.kind === "restart") return;
-  const requestDeps = {
+  const requestDeps = (commits: "local" | undefined) => ({
     clock: deps.clock,
-    target: (database: string) => sqlTarget(deps, memory, database),
+    target: (database: string) => ({
+      ...sqlTarget(deps, memory, database),
+      ...(commits ? { commits } : {}),
+    }),
     major: config.postgres_major,
     reload: async () => reloadServer(deps.clock, await session(deps, memory)),
     slots: deps.slots,
-  };
+  });
   const endMs = deps.clock.monotonicMs() + keeperRequestTimeoutMs;
   for (;;) {
     try {
-      const detail = await serveRequest(requestDeps, payload, signal);
+      const alone = deps.commitsAlone();
+      const detail = await serveRequest(requestDeps(alone ? "local" : undefined), payload, signal);
+      if (alone && !deps.commitsAlone()) await untilShared(deps, memory, signal);
       deps.store.answer(request.id, { ok: true, detail });
       return;
     } catch (error) {
@@ -68,5 +76,17 @@ async function answerRequest(
       deps.log.info("request will be tried again", { id: request.id, error: messageOf(error) });
       await deps.clock.sleep(crashBackoffFirstMs, signal);
     }
+  }
+}
+
+/** Somebody else could be elected since: what was committed alone has to be there too. A commit waits for all before it. */
+async function untilShared(deps: LaneDeps, memory: Memory, signal: AbortSignal): Promise<void> {
+  const open = await openSession(sqlTarget(deps, memory, "postgres"), deps.clock, signal);
+  try {
+    await open.query("SELECT pg_catalog.pg_logical_emit_message(true, 'pgherd', '')", [], {
+      signal,
+    });
+  } finally {
+    await open.close();
   }
 }

@@ -77,7 +77,9 @@ export async function refreshFiles(deps: ObserveDeps, memory: Memory): Promise<v
 export async function session(deps: ObserveDeps, memory: Memory): Promise<SqlSession> {
   if (!memory.session?.usable) {
     memory.serverPort = await readServerPort(deps);
-    memory.session = await openSession(sqlTarget(deps, memory, "postgres"), deps.clock);
+    // What is written in it is made again by the next primary, so that it need not wait for standbys.
+    const target = { ...sqlTarget(deps, memory, "postgres"), commits: "local" } as const;
+    memory.session = await openSession(target, deps.clock);
   }
   return memory.session;
 }

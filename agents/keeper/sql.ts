@@ -29,6 +29,8 @@ export interface SqlTarget {
   readonly major: number;
   /** `keeper`: nothing but pg_catalog is searched. `script`: the search path of a user. */
   readonly profile: "keeper" | "script";
+  /** `local`: commits do not wait for standbys. */
+  readonly commits?: "local";
 }
 
 /** PostgreSQL of another member of the node. */
@@ -131,7 +133,7 @@ type Place =
 
 async function connect(
   place: Place,
-  target: Pick<SqlTarget, "database" | "major" | "profile">,
+  target: Pick<SqlTarget, "database" | "major" | "profile" | "commits">,
   clock: Clock,
   signal: AbortSignal | undefined,
 ): Promise<SqlSession> {
@@ -143,7 +145,12 @@ async function connect(
     max: 1,
     idleTimeout: 0,
     connectionTimeout: sqlConnectTimeoutMs / 1_000,
-    connection: { ...SETTINGS, ...newerSettings(target.major), ...PROFILES[target.profile] },
+    connection: {
+      ...SETTINGS,
+      ...newerSettings(target.major),
+      ...PROFILES[target.profile],
+      ...(target.commits ? { synchronous_commit: target.commits } : {}),
+    },
   });
   // A reserved connection stays broken when it breaks; the pool would quietly open another one.
   try {

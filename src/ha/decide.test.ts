@@ -160,6 +160,7 @@ const TWISTS: readonly ((view: GroupView, local: LocalView) => [GroupView, Local
   (v, l) => [{ ...v, intents: [intent({ kind: "pause" })] }, l],
   (v, l) => [{ ...v, intents: [intent({ kind: "switchover", from: null, to: null })] }, l],
   (v, l) => [{ ...v, intents: [intent({ kind: "failover", to: "b" })] }, l],
+  (v, l) => [{ ...v, intents: [intent({ kind: "failover", to: "c" })] }, l],
   (v, l) => [
     { ...v, intents: [intent({ kind: "reinitialize", instance_id: "b", from: null })] },
     l,

@@ -24,6 +24,14 @@ export function switchoverTarget(
   return "to" in target ? { id: intent.id, to: target.to } : null;
 }
 
+/** Whom a failover that a user asked for makes primary, whatever is lost; null = none was asked for, or it cannot be. */
+export function failoverTarget(s: Situation): string | null {
+  const intent = pendingHandover(s);
+  if (intent?.payload.kind !== "failover") return null;
+  const target = targetOf(s, intent);
+  return "to" in target ? target.to : null;
+}
+
 /** What this primary has to say about an intent; null = nothing now. */
 export function intentAnswer(s: Situation): IntentAnswer | null {
   const expired = s.view.intents.find(

@@ -83,3 +83,20 @@ test("a store that is gone does not stop a primary whose members all agree", asy
   expect(gap).toBeLessThan(1_500);
   expect((await group.lease()).epoch).toBe(1);
 }, 240_000);
+
+test("a strict node is set up before it has a standby, and its standbys get all of it", async () => {
+  group = await KeptGroup.prepare({ size: 2, settings: { synchronous: strict } });
+  const [first, second] = [group.at(0), group.at(1)];
+  first.startFencer();
+  first.startKeeper();
+  await group.primary();
+  const request = { kind: "database", name: "app", owner: null, extensions: [] } as const;
+  expect(await first.request(request)).toMatchObject({ ok: true });
+  second.startFencer();
+  second.startKeeper();
+  await group.standbys(first);
+  await redundant();
+  await group.everywhere("SELECT count(*) FROM pg_database WHERE datname = 'app'", "1");
+  expect(await first.request({ ...request, name: "later" })).toMatchObject({ ok: true });
+  expect(first.logs()).not.toContain("request will be tried again");
+}, 120_000);

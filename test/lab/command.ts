@@ -46,6 +46,6 @@ export async function eventually(
   for (;;) {
     if (await probe()) return;
     if (performance.now() > endMs) throw new Error(`not within ${timeoutMs} ms: ${what}`);
-    await Bun.sleep(20);
+    await Bun.sleep(100);
   }
 }

@@ -160,6 +160,11 @@ export class KeptGroup {
     return id;
   }
 
+  /** Ends an intent as the API does, e.g. a pause. */
+  async settle(id: string): Promise<void> {
+    await this.#write("UPDATE ha_intents SET state = 'done', finished_at_ms = 1 WHERE id = ?", id);
+  }
+
   /** States of all intents, oldest first, once none is open. */
   async settledIntents(): Promise<readonly string[]> {
     return until("intents to settle", async () => {

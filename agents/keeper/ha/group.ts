@@ -210,6 +210,14 @@ export class Group implements GroupParts {
     return this.#ha.settings;
   }
 
+  /** By the record nobody but this primary can be elected, and no change of that is under way. */
+  get commitsAlone(): boolean {
+    const { own } = this.renewer;
+    if (!own || own.changing !== null) return false;
+    const { mode, voters } = own.row.sync;
+    return mode === "on" && voters.length === 0;
+  }
+
   /** Whether things are under way, so that every look has to be a new one. */
   get hot(): boolean {
     const { sight } = this.watch;

@@ -1,5 +1,6 @@
 // Rows for a member with good data whose PostgreSQL does not run: give the lease away, go on with it, or follow.
 import { crashSuccessorOf, judge, resumesAsPrimary } from "../election.ts";
+import { failoverTarget } from "../intents.ts";
 import { freeFromMs, type Situation } from "../situation.ts";
 import {
   act,
@@ -49,6 +50,19 @@ export const STOPPED: readonly Transition[] = [
     decide: (s) => giveUp(s, "it ended without order while it closed"),
     action: "release",
     goal: "wait",
+  },
+  {
+    name: "give away as asked",
+    from: "stopped",
+    to: ["candidate", "stopped"],
+    when: (s) => isMine(s) && isGone(s) && failoverTarget(s) !== null,
+    decide: (s) => {
+      const sentence = "giving the lease back: a failover was asked for";
+      return releaseWith(s, "manual", failoverTarget(s), sentence);
+    },
+    action: "release",
+    goal: "wait",
+    comment: "also during a pause, in which it is not started",
   },
   {
     name: "go on instead of closing",
