@@ -7,6 +7,7 @@ import {
   decodingGraceMs,
   logicalSlotAskedMs,
   logicalSlotBesideMs,
+  logicalSlotStandbyMs,
   slotCheckIntervalMs,
 } from "../../src/base/limits.ts";
 import type { Logger } from "../../src/base/log.ts";
@@ -14,8 +15,17 @@ import type { PostgresView, PrimaryView, StandbyView } from "../../src/ha/observ
 import type { MemberStatus } from "../../src/ha/state.ts";
 import type { Executor } from "../../src/host/executor.ts";
 import { parseLsn } from "../../src/postgres/lsn.ts";
-import { memberSlotName, type PermanentSlot } from "../../src/postgres/replication.ts";
-import { parseSlot, type SlotRow, selectSlots } from "../../src/postgres/sql/replication.ts";
+import {
+  memberSlotName,
+  type PermanentSlot,
+  slotsOfStandbys,
+} from "../../src/postgres/replication.ts";
+import {
+  logStandbySnapshot,
+  parseSlot,
+  type SlotRow,
+  selectSlots,
+} from "../../src/postgres/sql/replication.ts";
 import type { KeeperFile } from "../../src/spec/instance-config.ts";
 import type { Memory } from "./memory.ts";
 import type { SqlSession } from "./sql.ts";
@@ -91,11 +101,16 @@ export class Slots {
       await this.#alone(async () => {
         const kept = await this.#claim(session, permanent);
         const changes = await ensureSlots(session, wanted, signal);
-        const how = { role, wanted: permanent, kept, waitMs: logicalSlotBesideMs, signal };
+        const waitMs = role === "primary" ? logicalSlotBesideMs : logicalSlotStandbyMs;
+        const primaryAt = others.primary?.slots ?? {};
+        const how = { role, wanted: permanent, kept, primaryAt, waitMs, signal };
+        if (role === "primary") await this.#helpStandbys(session, permanent, others.members);
         const ofNode = await this.#keep(session, how);
         this.#protects = changes.protects || ofNode.created.length > 0;
         if (role === "standby" && changes.stranded.length === 0) this.#clear = true;
-        this.#tell(changes.unprotected, [...changes.problems, ...ofNode.problems]);
+        const owned = new Set(this.#ownOnStandbys ? permanent.map(({ name }) => name) : []);
+        const unprotected = changes.unprotected.filter((name) => !owned.has(name));
+        this.#tell(unprotected, [...changes.problems, ...ofNode.problems]);
         const created = [...changes.created, ...ofNode.created];
         const dropped = [...changes.dropped, ...ofNode.dropped];
         if (created.length + dropped.length > 0) log.info("slots changed", { created, dropped });
@@ -122,6 +137,7 @@ export class Slots {
         role: "primary",
         wanted: slots,
         kept,
+        primaryAt: {},
         waitMs: logicalSlotAskedMs,
         signal,
       } as const;
@@ -148,16 +164,15 @@ export class Slots {
     });
   }
 
-  /** Where the permanent physical slots are, for standbys that keep theirs as far; undefined when there are none. */
+  /** Up to where the consumers of the permanent slots have everything; undefined when there are none. */
   get positions(): Readonly<Record<string, string>> | undefined {
     const { config, slots } = this.#deps.memory;
-    const names = new Set(
-      (config?.slots ?? []).flatMap(({ type, name }) => (type === "physical" ? [name] : [])),
-    );
+    const names = new Set((config?.slots ?? []).map(({ name }) => name));
     if (names.size === 0) return undefined;
-    const at = (slots?.rows ?? []).flatMap(({ name, restartLsn }) =>
-      names.has(name) && restartLsn !== undefined ? [[name, restartLsn] as const] : [],
-    );
+    const at = (slots?.rows ?? []).flatMap(({ name, kind, restartLsn, confirmedLsn }) => {
+      const lsn = kind === "physical" ? restartLsn : confirmedLsn;
+      return names.has(name) && lsn !== undefined ? [[name, lsn] as const] : [];
+    });
     return Object.fromEntries(at);
   }
 
@@ -178,6 +193,26 @@ export class Slots {
       .filter(({ sinceMs }) => nowMs - sinceMs < decodingGraceMs)
       .map(({ instance }) => instance);
     return [...new Set([...streaming, ...justGone])].sort();
+  }
+
+  /** A standby can make its slot only where the primary wrote down which transactions run. */
+  async #helpStandbys(
+    session: SqlSession,
+    wanted: readonly PermanentSlot[],
+    members: readonly MemberStatus[],
+  ): Promise<void> {
+    if (!this.#ownOnStandbys) return;
+    const standbys = members.filter(({ role }) => role === "standby");
+    const lacks = wanted.some(
+      ({ type, name }) =>
+        type === "logical" && standbys.some(({ slots }) => slots?.[name] === undefined),
+    );
+    if (lacks) await session.query(logStandbySnapshot);
+  }
+
+  /** Standbys make the logical slots themselves. */
+  get #ownOnStandbys(): boolean {
+    return slotsOfStandbys(this.#deps.memory.config?.postgres_major ?? 0) === "own";
   }
 
   #otherMembers(): readonly string[] {

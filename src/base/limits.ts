@@ -436,6 +436,8 @@ export const memberBeatMs = 2_000;
 export const slotCheckIntervalMs = 10_000;
 /** How long making a logical slot may wait for transactions that run, beside other work. */
 export const logicalSlotBesideMs = 10_000;
+/** The same on a standby, which waits until the primary writes down which transactions run; also for moving it. */
+export const logicalSlotStandbyMs = 30_000;
 /** The same, where a step waits for it; tried again until the step's time is over. */
 export const logicalSlotAskedMs = 60_000;
 /** Slots that a report holds at most. */

@@ -135,7 +135,7 @@ export interface MemberStatus {
   readonly unfit: string | null;
   /** It is about to stop and must not be waited for by commits. */
   readonly leaving: boolean;
-  /** Of a primary: where its permanent physical slots are, by name; absent = it has none. */
+  /** Up to where the consumers of its permanent slots have everything, by name; absent = the node has none. */
   readonly slots?: Readonly<Record<string, string>>;
 }
 

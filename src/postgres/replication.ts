@@ -20,9 +20,13 @@ export interface PermanentLogicalSlot {
   readonly database: string;
 }
 
-/** Whether permanent logical slots outlive the primary of a node with standbys: from 17 on PostgreSQL copies them. */
-export function keepsLogicalSlots(major: number): boolean {
-  return major >= 17;
+/**
+ * How standbys have a permanent logical slot: PostgreSQL copies it from 17 on, 16 lets a standby make one of its own, and
+ * before they cannot.
+ */
+export function slotsOfStandbys(major: number): "copied" | "own" | "none" {
+  if (major >= 17) return "copied";
+  return major === 16 ? "own" : "none";
 }
 
 /** A slot name that PostgreSQL accepts (manual, pg_create_physical_replication_slot). */

@@ -59,6 +59,7 @@ test("logical slots need a log that can be decoded, and a version that keeps the
   const versions = (spec: DatabaseSpec) => checkSlotVersions(resolveNodes(spec));
   const old = { postgres_version: "15.18" };
   expect(versions(specWith(logical))).toEqual([]);
+  expect(versions(specWith(logical, { postgres_version: "16.9" }))).toEqual([]);
   expect(versions(specWith([{ name: "a", type: "physical" }], old))).toEqual([]);
   const [refused] = versions(specWith(logical, old));
   expect(refused).toMatchObject({ path: "nodes[0].slots", code: "unsupported" });

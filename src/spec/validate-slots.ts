@@ -1,7 +1,7 @@
 // Rules of permanent slots: names that PostgreSQL takes, fields that go together, room for all of them, and versions
 // that can keep them.
 import type { Diagnostic } from "../base/result.ts";
-import { isReservedSlotName, isSlotName, keepsLogicalSlots } from "../postgres/replication.ts";
+import { isReservedSlotName, isSlotName, slotsOfStandbys } from "../postgres/replication.ts";
 import { replicationSlots } from "../postgres/tunables.ts";
 import type { DatabaseNodeSpec, DatabaseSpec } from "./database-spec.ts";
 import { type ResolvedNode, resolveNodes } from "./normalise.ts";
@@ -31,9 +31,9 @@ export function checkSlotVersions(nodes: readonly ResolvedNode[]): readonly Diag
   return nodes.flatMap((node, index) => {
     const major = Number.parseInt(node.postgresVersion ?? "", 10);
     const logical = node.slots.find(({ type }) => type === "logical");
-    if (!logical || node.hostIds.length < 2 || keepsLogicalSlots(major)) return [];
+    if (!logical || node.hostIds.length < 2 || slotsOfStandbys(major) !== "none") return [];
     const message = `PostgreSQL ${major} cannot keep logical slots beyond a change of primary: ${logical.name}`;
-    return [problem(`nodes[${index}].slots`, "unsupported", message, "use PostgreSQL 17 or newer")];
+    return [problem(`nodes[${index}].slots`, "unsupported", message, "use PostgreSQL 16 or newer")];
   });
 }
 

@@ -39,6 +39,6 @@ export function memberStatusOf(input: StatusInput): MemberStatus {
     vote: local?.vote ?? null,
     unfit: input.unfit,
     leaving: (local?.leavingSinceMs ?? null) !== null,
-    ...(primary && input.slots ? { slots: input.slots } : {}),
+    ...(at && input.slots ? { slots: input.slots } : {}),
   };
 }

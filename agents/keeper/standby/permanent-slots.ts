@@ -1,16 +1,19 @@
 // Logical slots that a node keeps for consumers outside of it, and the end of slots that it no longer keeps. Physical
 // ones are looked after together with those of the members (slots.ts).
 import { messageOf } from "../../../src/base/errors.ts";
+import { formatLsn, minLsn, parseLsn } from "../../../src/postgres/lsn.ts";
 import {
-  keepsLogicalSlots,
   type PermanentLogicalSlot,
   type PermanentSlot,
+  slotsOfStandbys,
 } from "../../../src/postgres/replication.ts";
 import {
+  advanceSlot,
   createLogicalSlot,
   dropSlot,
   parseSlot,
   type SlotRow,
+  selectPositions,
   selectSlots,
 } from "../../../src/postgres/sql/replication.ts";
 import { SqlError, type SqlSession } from "../sql.ts";
@@ -21,6 +24,8 @@ export interface PermanentInput {
   readonly wanted: readonly PermanentSlot[];
   /** Names that were kept here before. */
   readonly kept: readonly string[];
+  /** Where the primary has its slots: consumers have everything before. Of a standby up to 16. */
+  readonly primaryAt: Readonly<Record<string, string>>;
   /** How long making one may wait for transactions that run. */
   readonly waitMs: number;
   readonly openDatabase: (database: string) => Promise<SqlSession>;
@@ -36,7 +41,10 @@ export interface PermanentChanges {
   again: boolean;
 }
 
-/** Drops what is no longer wanted, and makes logical slots on a primary. Standbys get them from it. */
+/**
+ * Drops what is no longer wanted, and makes logical slots. A standby gets them from PostgreSQL; up to 16 it makes its own,
+ * and moves them to where the primary's are.
+ */
 export async function keepPermanent(
   session: SqlSession,
   input: PermanentInput,
@@ -51,14 +59,61 @@ export async function keepPermanent(
     if (slot.temporary || (slot.synced && role === "standby")) continue;
     await attempt(changes, slot.name, () => drop(session, slot, changes, input.signal));
   }
-  if (role === "standby") return changes;
+  if (role === "standby" && slotsOfStandbys(input.major) !== "own") return changes;
   for (const want of wanted) {
     if (want.type !== "logical") continue;
     const slot = slots.find(({ name }) => name === want.name);
-    if (slot) judge(want, slot, input.major, changes);
+    if (role === "standby") {
+      await attempt(changes, want.name, () => shadow(session, want, slot, input, changes));
+    } else if (slot) judge(want, slot, input.major, changes);
     else await attempt(changes, want.name, () => make(want, input, changes));
   }
   return changes;
+}
+
+/** A slot that lost its log on a standby is nobody's loss yet: it is made anew. */
+async function shadow(
+  session: SqlSession,
+  want: PermanentLogicalSlot,
+  slot: SlotRow | undefined,
+  input: PermanentInput,
+  changes: PermanentChanges,
+): Promise<void> {
+  if (slot && !isSame(want, slot)) {
+    judge(want, slot, input.major, changes);
+    return;
+  }
+  if (slot?.active) return;
+  if (slot && slot.walStatus !== "lost") {
+    await follow(session, want, slot, input);
+    return;
+  }
+  if (slot) await drop(session, slot, changes, input.signal);
+  await make(want, input, changes);
+}
+
+/** To where the primary's is, and not beyond what was replayed here; never back. */
+async function follow(
+  session: SqlSession,
+  { name, database }: PermanentLogicalSlot,
+  slot: SlotRow,
+  { primaryAt, waitMs, openDatabase, signal }: PermanentInput,
+): Promise<void> {
+  const [positions] = await session.query(selectPositions, [], { signal });
+  const [there, replayed, here] = [primaryAt[name], positions?.replay_lsn, slot.confirmedLsn].map(
+    (text) => (typeof text === "string" ? parseLsn(text) : undefined),
+  );
+  if (there === undefined || replayed === undefined || here === undefined) return;
+  const target = minLsn(there, replayed);
+  if (target <= here) return;
+  const open = await openDatabase(database);
+  try {
+    await open.query(`SET statement_timeout = ${waitMs}`);
+    const options = { deadlineMs: waitMs + 5_000, signal };
+    await open.query(advanceSlot, [name, formatLsn(target)], options);
+  } finally {
+    await open.close();
+  }
 }
 
 async function drop(
@@ -94,7 +149,7 @@ function judge(
     says(`is for ${slot.plugin} in ${slot.database}, not for ${want.plugin} in ${want.database}`);
   } else if (slot.walStatus === "lost") {
     says("has lost its log: drop it, and its consumer begins anew");
-  } else if (keepsLogicalSlots(major) && !slot.failover) {
+  } else if (slotsOfStandbys(major) === "copied" && !slot.failover) {
     says("was not made for failover: drop it, and it is made anew");
   }
 }

@@ -86,6 +86,9 @@ export function createLogicalSlot(major: number): string {
   return `SELECT pg_catalog.pg_create_logical_replication_slot($1::text::name, $2::text::name${failover}) AS made`;
 }
 
+/** Writes down which transactions run: a logical slot that a standby makes begins there (16+). */
+export const logStandbySnapshot = "SELECT pg_catalog.pg_log_standby_snapshot()";
+
 /** Drops the slot $1. */
 export const dropSlot = "SELECT pg_catalog.pg_drop_replication_slot($1::text::name) AS dropped";
 
