@@ -132,9 +132,13 @@ export async function rememberExit(
 /** How often a start may end by a signal before the files are suspected, e.g. of asking for too much memory. */
 const SIGNALLED_STARTS_MAX = 3;
 
-/** A lock that another process still holds says nothing about the files, nor does a kill from outside. */
+/** Ends of a start that files have nothing to do with: another process is there, or the data cannot be recovered. */
+const NOT_BY_FILES =
+  /lock file .* already exists|shared memory block .* is still in use|requested timeline \d+|valid checkpoint record/;
+
+/** A kill from outside says nothing about the files either. */
 function mayBlameFiles(exit: PostgresExit, said: string, count: number): boolean {
-  if (/lock file .* already exists|shared memory block .* is still in use/.test(said)) return false;
+  if (NOT_BY_FILES.test(said)) return false;
   return exit.code !== null || count >= SIGNALLED_STARTS_MAX;
 }
 
@@ -168,7 +172,8 @@ async function write(deps: ActDeps, memory: Memory): Promise<void> {
 async function restore(deps: ActDeps, memory: Memory, error: string): Promise<void> {
   const config = must(memory.config, "configuration");
   memory.refusal = { generation: config.generation, error };
-  memory.crash = undefined;
+  // They are tried at once; when they do not start either, the pause before the next start goes on growing.
+  if (memory.crash) memory.crash = { ...memory.crash, filesSuspected: false, retryAtMs: 0 };
   await restoreCopies(deps, "proven", must(memory.wanted, "configuration files"));
   await refreshFiles(deps, memory);
 }

@@ -324,9 +324,10 @@ function isStandby({ goal, inRecovery }: View): boolean {
   return goal !== undefined && inRecovery === true;
 }
 
-/** Work that writes is for the primary; a reload or a restart is for whoever is asked. */
+/** Work that writes is for the primary. */
 function needsPrimary(request: PendingRequest | undefined): boolean {
-  return request !== undefined && !["restart", "reload"].includes(request.payload.kind);
+  const forAll = ["restart", "reload", "checkpoint"];
+  return request !== undefined && !forAll.includes(request.payload.kind);
 }
 
 function filesSuspected(view: View): boolean {

@@ -131,6 +131,46 @@ for (const server of servers) {
   });
 }
 
+test("a standby that was ahead of the next primary starts, although it knows that one's history, and is rewound", async () => {
+  bench = await StandbyBench.open(oldest);
+  const old = await bench.primary();
+  await old.sql("CREATE TABLE t AS SELECT 1 AS n");
+  const ahead = await bench.standby(old);
+  const winner = await bench.standby(old);
+  await winner.untilCaughtUp(old);
+  await winner.reconfigure({});
+  await winner.mechanics.letGo(await winner.session(), never);
+  await old.sql("INSERT INTO t SELECT 100 FROM generate_series(1, 5000)");
+  await old.sql("CHECKPOINT");
+  await ahead.untilCaughtUp(old);
+  await ahead.sql("CHECKPOINT");
+  await ahead.stop("immediate");
+  await old.stop("immediate");
+  const allotted = { timeline: 2, stallMs: 5_000 };
+  await winner.mechanics.promote(await winner.session(), allotted, never);
+  await winner.mechanics.checkpoint(await winner.session(), never);
+  await winner.sql("INSERT INTO t VALUES (2)");
+  // As when it was connected to the new primary for a moment.
+  const history = "pg_wal/00000002.history";
+  await ahead.put(
+    `${ahead.dataDir}/${history}`,
+    await Bun.file(`${winner.dataDir}/${history}`).text(),
+  );
+  await ahead.mechanics.prepareStandby();
+  await winner.ensureSlots();
+  await ahead.start({ follow: winner });
+  expect(ahead.lines.join()).toContain("it began before the end of this data");
+  const { end, history: own } = await ahead.mechanics.positions(await ahead.session());
+  const judgement = await ahead.mechanics.judge(winner.peer, { ...end, history: own }, never);
+  expect(judgement.kind).toBe("diverged");
+  await ahead.stop("fast");
+  const outcome = await ahead.mechanics.rewind(winner.peer, judgement, { signal: never });
+  expect(outcome.kind).toBe("rewound");
+  await ahead.start({ follow: winner });
+  await ahead.untilCaughtUp(winner);
+  expect(await ahead.value("SELECT sum(n) FROM t")).toBe("3");
+}, 180_000);
+
 test("a rewind that was cut leaves data that only a fresh copy replaces", async () => {
   const { old, winner } = await split(oldest);
   await old.stop("fast");

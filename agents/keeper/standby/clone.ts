@@ -19,8 +19,9 @@ import {
 } from "../../../src/postgres/sql/replication.ts";
 import type { SqlSession } from "../sql.ts";
 import { type CloneState, cloneIdOf, readClone } from "./clone-state.ts";
+import { readControl } from "./control.ts";
 import type { Peer, Progress, WorkOptions } from "./mechanics.ts";
-import { makeStandby, readControl } from "./offline.ts";
+import { makeStandby } from "./offline.ts";
 import { withPeer } from "./peer-session.ts";
 import {
   markerFile,

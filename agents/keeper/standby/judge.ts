@@ -15,8 +15,9 @@ import {
   type TimelinePosition,
 } from "../../../src/postgres/timeline-history.ts";
 import type { SqlSession } from "../sql.ts";
+import { readControl } from "./control.ts";
 import type { Judgement, Peer, UpstreamState } from "./mechanics.ts";
-import { forgetFormerPrimary, readControl } from "./offline.ts";
+import { forgetFormerPrimary } from "./offline.ts";
 import { withPeer } from "./peer-session.ts";
 import type { StandbyDeps } from "./places.ts";
 import { hasOwnMajor } from "./programs.ts";

@@ -1,28 +1,12 @@
 // The stopped data directory: what it is, where it ends, and making it start in one role and no other.
 import { rename } from "node:fs/promises";
 import { AppError } from "../../../src/base/errors.ts";
-import { type ControlData, parseControlData } from "../../../src/postgres/controldata.ts";
 import { cleanAutoConf } from "../../../src/postgres/recovery.ts";
 import { isShutdownCheckpoint } from "../../../src/postgres/wal-record.ts";
+import { readControl } from "./control.ts";
 import type { OfflineState } from "./mechanics.ts";
 import { ownedFile, placesOf, removeFile, type StandbyDeps, writeState } from "./places.ts";
-import { endOfRecord, readHistory, readRecordHead, removeTrailingReserved } from "./wal-files.ts";
-
-/** Tries of reading pg_control while PostgreSQL may be writing it. */
-const controlAttemptsMax = 20;
-
-/** pg_control, whole. Throws a terminal AppError when it stays unreadable. */
-export async function readControl(deps: StandbyDeps, dataDir: string): Promise<ControlData> {
-  for (let attempt = 1; ; attempt++) {
-    const bytes = await deps.executor.get(`${dataDir}/global/pg_control`);
-    const control = bytes && parseControlData(bytes);
-    if (control) return control;
-    if (attempt >= controlAttemptsMax) {
-      throw new AppError("terminal", `${dataDir}/global/pg_control cannot be read`);
-    }
-    await deps.clock.sleep(5);
-  }
-}
+import { endOfRecord, readHistory, readRecordHead, removeUnreachable } from "./wal-files.ts";
 
 /** Reads a stopped data directory; undefined when there is none. */
 export async function inspectOffline(
@@ -72,7 +56,7 @@ export async function makeStandby(deps: StandbyDeps, dataDir: string): Promise<v
   await removeFile(deps, `${dataDir}/recovery.signal`);
   await removeFile(deps, `${dataDir}/promote`);
   await cleanSettings(deps, dataDir);
-  await removeTrailingReserved(deps, dataDir);
+  await removeUnreachable(deps, dataDir);
 }
 
 /** See `StandbyMechanics.prepareStandby`. */

@@ -11,8 +11,8 @@ import {
   timelineAt,
 } from "../../../src/postgres/timeline-history.ts";
 import type { Row, SqlSession } from "../sql.ts";
+import { readControl } from "./control.ts";
 import type { Positions } from "./mechanics.ts";
-import { readControl } from "./offline.ts";
 import type { StandbyDeps } from "./places.ts";
 import { readHistory } from "./wal-files.ts";
 

@@ -13,6 +13,7 @@ import {
   reservedHistoryText,
   type TimelineHistory,
   type TimelinePosition,
+  timelineAt,
 } from "../../../src/postgres/timeline-history.ts";
 import {
   pageHeadBytes,
@@ -21,6 +22,7 @@ import {
   recordEnd,
   recordHeadBytes,
 } from "../../../src/postgres/wal-record.ts";
+import { readControl } from "./control.ts";
 import { ownedFile, removeFile, type StandbyDeps } from "./places.ts";
 
 /** Bytes of a file from an offset; fewer at its end, undefined when there is no file. */
@@ -96,19 +98,33 @@ export async function reserveTimelines(
 }
 
 /**
- * Removes reserved numbers behind the newest timeline that was used: a server that starts as a standby takes the
- * highest number for its target, and one that has no ancestors would end it ("not a child of this server's history").
+ * Removes history files, newest first, of timelines that the data cannot reach: a server that starts as a standby takes
+ * the highest number for its target. One that is only reserved has no ancestors, and one that left the common history
+ * before the end of this data does not contain it; either would end the server ("not a child of this server's history",
+ * "does not contain minimum recovery point"). The files of living timelines are fetched again from who has them.
  */
-export async function removeTrailingReserved(deps: StandbyDeps, dataDir: string): Promise<void> {
-  const { used, reserved } = await listHistories(deps.executor, dataDir);
-  const newest = used.at(-1) ?? 0;
-  for (const timeline of reserved.filter((number) => number > newest)) {
+export async function removeUnreachable(deps: StandbyDeps, dataDir: string): Promise<void> {
+  const { executor, log } = deps;
+  const control = await readControl(deps, dataDir);
+  const { used, reserved } = await listHistories(executor, dataDir);
+  const descending = [...used, ...reserved].sort((a, b) => b - a);
+  for (const timeline of descending) {
+    const isReserved = reserved.includes(timeline);
+    if (!isReserved && reaches(await readHistory(executor, dataDir, timeline), control)) return;
     const name = historyFileName(timeline);
     await removeFile(deps, `${dataDir}/pg_wal/archive_status/${name}.ready`);
     await removeFile(deps, `${dataDir}/pg_wal/archive_status/${name}.done`);
     await removeFile(deps, `${dataDir}/pg_wal/${name}`);
-    deps.log.info("a reserved timeline that nobody took is forgotten", { timeline });
+    const why = isReserved ? "nobody took it" : "it began before the end of this data";
+    log.info("a timeline that cannot be reached is forgotten", { timeline, why });
   }
+}
+
+/** What PostgreSQL asks of its target before it recovers. */
+function reaches(history: TimelineHistory, control: ControlData): boolean {
+  const { checkpointLsn, checkpointTimeline, minRecoveryLsn, minRecoveryTimeline } = control;
+  if (timelineAt(history, checkpointLsn + 1n) !== checkpointTimeline) return false;
+  return minRecoveryLsn === 0n || timelineAt(history, minRecoveryLsn) === minRecoveryTimeline;
 }
 
 /** The head of the record that begins here; undefined when it cannot be read. */
