@@ -53,7 +53,7 @@ export async function missingRedundancy(
       if (Number(row.timeline) !== timeline) return `${host.name} is on timeline ${row.timeline}`;
       if (row.caught_up !== true) return `${host.name} lags`;
     }
-    return undefined;
+    return mode === "async" ? undefined : await system.recordLacks?.();
   } catch (thrown) {
     if (thrown instanceof Error) return thrown.message;
     throw thrown;

@@ -84,6 +84,8 @@ export interface System {
   startAgain(host: LabHost): Promise<void>;
   /** Who was primary when, as the system tells it; undefined when it does not. */
   epochs(): Promise<readonly Epoch[] | undefined>;
+  /** What its own record of synchronous standbys lacks until one could take over; for systems that keep one apart. */
+  recordLacks?(): Promise<string | undefined>;
   /** Directories of data that was replaced. */
   keptAside(host: LabHost): Promise<readonly string[]>;
   /** What the system logged on a host, for reports of failures. */

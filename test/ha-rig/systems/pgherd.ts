@@ -216,9 +216,16 @@ export class Pgherd implements System {
     }));
   }
 
+  async recordLacks(): Promise<string | undefined> {
+    const path = `/v1/databases/${database}/nodes/${node}/synchronous`;
+    const answer = await this.#members[0]?.api("GET", path);
+    if (answer?.status_code !== 200) return `GET synchronous: ${answer?.status_code}`;
+    return answer.degraded ? "no standby in the record" : undefined;
+  }
+
   async keptAside(host: LabHost): Promise<readonly string[]> {
     const parent = this.dataDirectory(host).replace(/\/[^/]+$/, "");
-    const find = ["find", parent, "-maxdepth", "1", "-name", "*aside*"];
+    const find = ["find", parent, "-maxdepth", "1", "-name", "data.kept-*"];
     return (await host.exec(find)).stdout.split("\n").filter(Boolean);
   }
 
