@@ -49,7 +49,7 @@ describe("broken builds are caught", () => {
   const builds: Record<keyof Build, Hunt> = {
     fences: { invariant: /^I1/, first: 1, steps: 12_000 },
     // Hundredths of a second decide: a seed with hasty keepers, and a long run.
-    margin: { invariant: /^I[12]/, first: 21, steps: 100_000 },
+    margin: { invariant: /^I[12]/, first: 485, steps: 100_000 },
     proves: { invariant: /^I6/, first: 1, steps: 12_000 },
     ownTimelines: { invariant: /^I4/, first: 1, steps: 12_000 },
     linearizable: { invariant: /^I7/, first: 1, steps: 12_000 },
