@@ -2,8 +2,9 @@
 // so a data directory that has its name is whole. Data that is not known to be this instance's is never touched.
 import { rename } from "node:fs/promises";
 import { basename, dirname } from "node:path";
+import type { Clock } from "../../src/base/clock.ts";
 import { AppError, messageOf } from "../../src/base/errors.ts";
-import { initdbTimeoutMs } from "../../src/base/limits.ts";
+import { initdbTimeoutMs, leftoverAttemptsMax, leftoverPauseMs } from "../../src/base/limits.ts";
 import type { Logger } from "../../src/base/log.ts";
 import { failureText, succeeded } from "../../src/host/command.ts";
 import type { Executor } from "../../src/host/executor.ts";
@@ -26,6 +27,7 @@ interface Marker {
 }
 
 export interface BootstrapDeps {
+  readonly clock: Clock;
   readonly executor: Executor;
   readonly file: KeeperFile;
   /** Different for every start of a keeper; names the temporary directory. */
@@ -107,8 +109,20 @@ export async function bootstrapData(
   await writeMarker(deps, base_dir, marker);
 }
 
-/** Removes what earlier keepers left half made. Never the data directory itself. */
-export async function removeLeftovers(deps: BootstrapDeps): Promise<void> {
+/**
+ * Removes what earlier keepers left half made; never the data directory itself. The initdb of a keeper that was killed
+ * may still be writing there, so it is tried again for a while.
+ */
+export async function removeLeftovers(deps: BootstrapDeps, signal: AbortSignal): Promise<void> {
+  for (let attempt = 1; !(await removeLeftoversOnce(deps)); attempt++) {
+    if (attempt >= leftoverAttemptsMax) return;
+    await deps.clock.sleep(leftoverPauseMs, signal);
+  }
+}
+
+/** Answers whether all are gone. */
+async function removeLeftoversOnce(deps: BootstrapDeps): Promise<boolean> {
+  let gone = true;
   const { data_dir } = deps.file.layout;
   const parent = dirname(data_dir);
   const prefix = `${basename(data_dir)}.new-`;
@@ -119,8 +133,10 @@ export async function removeLeftovers(deps: BootstrapDeps): Promise<void> {
       await deps.executor.remove(`${parent}/${name}`);
     } catch (error) {
       deps.log.warn("leftover could not be removed", { name, error: messageOf(error) });
+      gone = false;
     }
   }
+  return gone;
 }
 
 async function readMarker(executor: Executor, path: string): Promise<Marker | undefined> {

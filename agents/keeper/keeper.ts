@@ -129,7 +129,7 @@ export class Keeper {
       this.#deps.relay?.run(signal),
     ];
     await this.#recall(signal);
-    removeLeftovers(this.#loop).catch((error) =>
+    removeLeftovers(this.#loop, signal).catch((error) =>
       this.#deps.log.warn("leftovers stay", { error: messageOf(error) }),
     );
     await Promise.all([runLoop(this.#loop, this.#memory, signal), ...links]);

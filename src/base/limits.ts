@@ -379,6 +379,10 @@ export const cloneStallMs = 600_000;
 export const cloneResumeMs = 3_600_000;
 /** Data that was replaced and is kept aside: copies of one instance at most. */
 export const keptDataMax = 2;
+
+/** How often, and how far apart, a keeper tries to remove what an earlier one left half made. */
+export const leftoverAttemptsMax = 20;
+export const leftoverPauseMs = 1_000;
 /** Log segments kept of what a rewind takes away, in bytes. */
 export const keptLogBytesMax = 2 * 1024 * 1024 * 1024;
 /** pg_rewind, with its dry run. */

@@ -99,9 +99,10 @@ test("a lock that somebody still holds does not blame the configuration, nor kee
   const holder = Bun.spawn([...asUser(["/bin/sleep", "60"], owner)]);
   try {
     const pidFile = [holder.pid, dataDir(), 1, 1, "", "", "", "stopping"].join("\n");
-    writeFileSync(`${dataDir()}/postmaster.pid`, `${pidFile}\n`);
+    const lock = `${instance.file.layout.run_dir}/.s.PGSQL.${instance.port}.lock`;
+    writeFileSync(lock, `${pidFile}\n`);
     const owned = statSync(dataDir());
-    chownSync(`${dataDir()}/postmaster.pid`, owned.uid, owned.gid);
+    chownSync(lock, owned.uid, owned.gid);
     const parameters = { work_mem: "7MB" };
     await instance.configure(instance.config({ parameters }));
     const locked = await instance.untilReport((r) => r.error?.includes("lock file") ?? false);
