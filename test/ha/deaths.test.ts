@@ -2,21 +2,12 @@
 // Commits wait for a standby: none that was acknowledged may be lost, and the change comes to its end.
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { systemClock } from "../../src/base/clock.ts";
-import type { SynchronousSettings } from "../../src/ha/settings.ts";
 import { GroupWriter } from "../support/group-writer.ts";
-import { isPrimary, KeptGroup } from "../support/kept-group.ts";
+import { isPrimary, KeptGroup, strict } from "../support/kept-group.ts";
 import { type KeptInstance, until } from "../support/kept-instance.ts";
 
 const secondsMax = 240_000;
 const restartAfterMs = 500;
-const strict: SynchronousSettings = {
-  mode: "on",
-  count: 1,
-  strict: true,
-  selection: "first",
-  degrade_after_ms: 1_000,
-};
-
 /** Steps of whoever takes over from a primary that is lost with its host. */
 const taking = [
   "before:vote",

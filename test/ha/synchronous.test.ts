@@ -1,20 +1,11 @@
 // Commits that wait for standbys: none that was acknowledged is lost, whoever dies.
 import { afterEach, expect, test } from "bun:test";
-import type { SynchronousSettings } from "../../src/ha/settings.ts";
 import { GroupWriter } from "../support/group-writer.ts";
-import { KeptGroup } from "../support/kept-group.ts";
+import { KeptGroup, strict } from "../support/kept-group.ts";
 import { until } from "../support/kept-instance.ts";
 
 let group: KeptGroup;
 afterEach(() => group.close(), 30_000);
-
-const strict: SynchronousSettings = {
-  mode: "on",
-  count: 1,
-  strict: true,
-  selection: "first",
-  degrade_after_ms: 1_000,
-};
 
 async function voters(): Promise<readonly string[]> {
   const [row] = await group.read("SELECT sync FROM ha_leases");

@@ -3,7 +3,7 @@
 import { writeFileSync } from "node:fs";
 import { systemClock } from "../../src/base/clock.ts";
 import { systemRng } from "../../src/base/rng.ts";
-import type { HaMember, HaSettings, HaTags } from "../../src/ha/settings.ts";
+import type { HaMember, HaSettings, HaTags, SynchronousSettings } from "../../src/ha/settings.ts";
 import { type Authority, createAuthority } from "../../src/pki/authority.ts";
 import type { InstanceConfig } from "../../src/spec/instance-config.ts";
 import { migrate } from "../../src/store/migrate.ts";
@@ -33,6 +33,15 @@ export const quickSettings: HaSettings = {
   failsafe: true,
   profile: "fast",
   synchronous: { mode: "off", count: 1, strict: false, selection: "any", degrade_after_ms: 2_000 },
+};
+
+/** Commits wait for one standby, and for ever where there is none. */
+export const strict: SynchronousSettings = {
+  mode: "on",
+  count: 1,
+  strict: true,
+  selection: "first",
+  degrade_after_ms: 1_000,
 };
 
 export interface GroupOptions {
