@@ -71,9 +71,10 @@ export class Entry {
     const { config, driver, executor } = environment;
     const binDirs = config.witness ? [] : config.postgres.bin_dirs;
     const context = { executor, signal };
-    // Before the look that it stands for: what changes in between is looked at again.
-    const mark = await this.#installationsMark(signal);
+    // The look stands for this mark only if nothing came or went meanwhile: it may be undone before the next one.
+    const before = await this.#installationsMark(signal);
     const observed = await observeHost(configuredHost(config), binDirs, driver, context);
+    const mark = (await this.#installationsMark(signal)) === before ? before : undefined;
     const voter = membership.content.own?.voter ?? true;
     const { url, raft } = opened.rqlited;
     const host: HostRecord = {

@@ -107,38 +107,63 @@ test("addresses for clients are changed, and given back", async () => {
   expect((await first.get("/v1/hosts/h2")).body.client_addresses).toEqual(["127.0.0.2"]);
 });
 
-test("a version that is installed while the server runs is offered, and one that goes is not", async () => {
+/** PostgreSQL's programs, as far as a host looks at them. `then` is a line of shell. */
+function writePrograms(directory: string, version: string, then = ""): void {
+  mkdirSync(directory, { recursive: true });
+  const program = (name: string, says: string) =>
+    writeFileSync(join(directory, name), `#!/bin/sh\necho '${says}'\n${then}\n`, { mode: 0o755 });
+  program("postgres", `postgres (PostgreSQL) ${version}`);
+  program("pg_config", "/nowhere");
+}
+
+async function versionsOfThird() {
+  const { body } = await cluster.host(1).get("/v1/hosts/h3");
+  const { details } = body.status.components.postgresql ?? {};
+  const supported = body.supported_pgedge_versions.map((each: Body) => each.postgres_version);
+  return { supported, told: details?.versions ?? [] };
+}
+
+async function restartThirdWith(...binDirs: readonly string[]): Promise<void> {
   const third = cluster.host(3);
-  const directory = join(third.directory, "pg99");
   await third.stopServer();
   third.configure({
-    postgres: { instance_dir: join(third.directory, "pg"), bin_dirs: [join(directory, "bin")] },
+    postgres: { instance_dir: join(third.directory, "pg"), bin_dirs: [...binDirs] },
   });
   await third.start();
   await third.ready();
-  const versions = async () => {
-    const { body } = await cluster.host(1).get("/v1/hosts/h3");
-    const { details } = body.status.components.postgresql ?? {};
-    const supported = body.supported_pgedge_versions.map((each: Body) => each.postgres_version);
-    return { supported, told: details?.versions ?? [] };
-  };
+}
+
+test("a version that is installed while the server runs is offered, and one that goes is not", async () => {
+  const directory = join(cluster.host(3).directory, "pg99");
+  await restartThirdWith(join(directory, "bin"));
   await eventually("the host is back", async () =>
-    (await versions()).told.length > 0 ? true : undefined,
+    (await versionsOfThird()).told.length > 0 ? true : undefined,
   );
-  expect((await versions()).supported).not.toContain("17.99");
-  mkdirSync(join(directory, "bin.new"), { recursive: true });
-  const program = (name: string, says: string) =>
-    writeFileSync(join(directory, "bin.new", name), `#!/bin/sh\necho '${says}'\n`, { mode: 0o755 });
-  program("postgres", "postgres (PostgreSQL) 17.99");
-  program("pg_config", "/nowhere");
+  expect((await versionsOfThird()).supported).not.toContain("17.99");
+  writePrograms(join(directory, "bin.new"), "17.99");
   renameSync(join(directory, "bin.new"), join(directory, "bin"));
   await eventually("it is offered", async () => {
-    const { supported, told } = await versions();
+    const { supported, told } = await versionsOfThird();
     return supported.includes("17.99") && told.includes("17.99") ? true : undefined;
   });
   renameSync(join(directory, "bin"), join(directory, "bin.old"));
   await eventually("it is not offered any more", async () =>
-    (await versions()).supported.includes("17.99") ? undefined : true,
+    (await versionsOfThird()).supported.includes("17.99") ? undefined : true,
+  );
+});
+
+test("a version that comes while the host looks for versions, and goes, is not offered for ever", async () => {
+  const { directory } = cluster.host(3);
+  const [asked, late] = [join(directory, "asked"), join(directory, "late")];
+  writePrograms(`${late}.new`, "17.97");
+  writePrograms(asked, "17.98", `[ ! -e ${late}.new ] || mv ${late}.new ${late}`);
+  await restartThirdWith(asked, late);
+  await eventually("it is offered", async () =>
+    (await versionsOfThird()).supported.includes("17.97") ? true : undefined,
+  );
+  renameSync(late, `${late}.old`);
+  await eventually("it is not offered any more", async () =>
+    (await versionsOfThird()).supported.includes("17.97") ? undefined : true,
   );
 });
 
