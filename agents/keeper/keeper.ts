@@ -78,6 +78,7 @@ export class Keeper {
         this.#group?.lookNow();
         wake();
       },
+      onGlance: (news) => this.#group?.glanced(news),
       outbox,
     });
     this.#fencer = new FencerLink({

@@ -5,7 +5,7 @@ import { FakeClock } from "../../src/base/fake-clock.ts";
 import { instanceReportIntervalMs } from "../../src/base/limits.ts";
 import { silentLogger } from "../../src/base/log.ts";
 import type { InstanceReport } from "../../src/spec/instance-config.ts";
-import type { DesiredState, HaStore } from "../../src/store/ha-store.ts";
+import type { DesiredState, Glance, HaStore } from "../../src/store/ha-store.ts";
 import { StoreLink } from "./store-link.ts";
 import { Wake } from "./wake.ts";
 
@@ -26,12 +26,13 @@ const report: InstanceReport = {
 class MemoryStore implements HaStore {
   away = false;
   version = 1;
+  group = "1 1 a 5";
   desired: DesiredState = { requests: [request] };
   readonly told: string[] = [];
 
-  async changeVersion(): Promise<number> {
+  async glance(): Promise<Glance> {
     this.#check();
-    return this.version;
+    return { version: this.version, group: this.group };
   }
 
   async loadDesired(): Promise<DesiredState> {
@@ -60,9 +61,11 @@ let store: MemoryStore;
 let link: StoreLink;
 let ended: AbortController;
 let running: Promise<void>;
+let glances: boolean[];
 
 beforeEach(async () => {
   clock = new FakeClock();
+  glances = [];
   store = new MemoryStore();
   ended = new AbortController();
   const outbox = new Wake(clock);
@@ -73,6 +76,7 @@ beforeEach(async () => {
     log: silentLogger,
     busy: () => false,
     onChange: () => undefined,
+    onGlance: (news: boolean) => glances.push(news),
   };
   link = new StoreLink(deps);
   running = link.run(ended.signal);
@@ -90,6 +94,15 @@ test("the desired state is read again when the version grows, and only then", as
   store.version = 2;
   await clock.advance(500);
   expect(store.told).toEqual(["load", "load"]);
+});
+
+test("a renewal of the node's lease is news of the node once, and nothing to load", async () => {
+  await clock.advance(2_000);
+  glances.length = 0;
+  store.group = "1 2 b 5";
+  await clock.advance(2_000);
+  expect([glances.length > 2, glances.filter(Boolean).length]).toEqual([true, 1]);
+  expect(store.told).toEqual(["load"]);
 });
 
 test("an answered request is not offered again, and its answer is sent until it arrives", async () => {

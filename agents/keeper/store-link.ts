@@ -20,6 +20,8 @@ export interface StoreLinkDeps {
   readonly busy: () => boolean;
   /** There is something new to look at. */
   readonly onChange: () => void;
+  /** The store was looked at; `news`: the rows of the node are not what they were. */
+  readonly onGlance: (news: boolean) => void;
   /** Woken when a report or an answer waits. */
   readonly outbox: Wake;
 }
@@ -86,15 +88,18 @@ export class StoreLink {
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
-    const { store, clock, busy, onChange } = this.#deps;
+    const { store, clock, busy, onChange, onGlance } = this.#deps;
     let seen = -1;
+    let group = "";
     while (!signal.aborted) {
       await this.#guarded("the store cannot be read", signal, async () => {
-        const version = await store.changeVersion(signal);
+        const glance = await store.glance(signal);
         this.#seenAtMs = clock.nowMs();
-        if (version === seen) return;
+        onGlance(glance.group !== group);
+        group = glance.group;
+        if (glance.version === seen) return;
         this.#desired = await store.loadDesired(signal);
-        seen = version;
+        seen = glance.version;
         onChange();
       });
       const pauseMs = busy() ? keeperBusyPollMs : keeperIdlePollMs;

@@ -11,6 +11,8 @@ import { type CostOptions, parseCostOptions } from "./cost-options.ts";
 
 const clients = 4;
 const scale = 10;
+/** What is measured is the steady state: agents that were just started have more to look at, as has PostgreSQL. */
+const settleMs = 15_000;
 /** Not counted: PostgreSQL itself, the service manager and what it brings. */
 const uncounted = /postgres|systemd|\/sbin\/init|dbus|agetty|sshd|pgbench|psql|^$/;
 
@@ -81,7 +83,7 @@ async function measure(name: SystemName, options: CostOptions): Promise<void> {
     await system.up({ mode: "async", timings: "usual", major: 17 });
     const primary = await primaryOf(system);
     await pgbench(system, primary, ["-i", "-q", "-s", String(scale)]);
-    await Bun.sleep(5_000);
+    await Bun.sleep(settleMs);
     const idle = system.hosts.map(usageOf);
     await Bun.sleep(options.seconds * 1_000);
     console.log(`\n${name}, ${await system.version()}`);
@@ -101,8 +103,10 @@ async function compare(system: System, options: CostOptions): Promise<void> {
   const withAgents: number[] = [];
   const without: number[] = [];
   for (let round = 0; round < options.rounds; round++) {
+    await Bun.sleep(settleMs);
     withAgents.push(await transactionsPerSecond(system, await primaryOf(system), options.seconds));
     const byHand = await ByHand.takeOver(system, await primaryOf(system));
+    await Bun.sleep(settleMs);
     without.push(await transactionsPerSecond(system, byHand.primary, options.seconds));
     await byHand.giveBack();
   }
@@ -111,6 +115,8 @@ async function compare(system: System, options: CostOptions): Promise<void> {
     `  pgbench, ${clients} clients: ${median(withAgents).toFixed(0)} tps with agents, ` +
       `${median(without).toFixed(0)} without: × ${ratio.toFixed(3)} (n=${options.rounds})`,
   );
+  const each = withAgents.map((tps, at) => (tps / (without[at] ?? Number.NaN)).toFixed(2));
+  console.log(`  the same round by round: ${each.join(", ")}`);
 }
 
 const options = parseCostOptions(process.argv.slice(2));

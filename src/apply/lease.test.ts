@@ -2,7 +2,13 @@ import { expect, test } from "bun:test";
 import { memoryStore } from "../../test/support/sqlite-store.ts";
 import { FakeClock } from "../base/fake-clock.ts";
 import { uuidMaker } from "../base/ids.ts";
-import { workerAbsentMs, workerLeaseRenewMs, workerLeaseTtlMs } from "../base/limits.ts";
+import {
+  workerAbsentMs,
+  workerLeadershipPollMs,
+  workerLeasePollMs,
+  workerLeaseRenewMs,
+  workerLeaseTtlMs,
+} from "../base/limits.ts";
 import { silentLogger } from "../base/log.ts";
 import { seededRng } from "../base/rng.ts";
 import type { Store } from "../store/store.ts";
@@ -124,10 +130,11 @@ test("a contender that does not lead yet counts the ttl already", async () => {
   const b = waiting(contender("b", "1"), stop.signal);
   await clock.advance(0);
   dead.abort();
-  for (let ms = 0; ms < workerLeaseTtlMs; ms += 300) await clock.advance(300);
+  for (let ms = 0; ms < workerLeaseTtlMs; ms += workerLeasePollMs)
+    await clock.advance(workerLeasePollMs);
   expect(b.lease).toBeUndefined();
   lead("b");
-  await clock.advance(300);
+  await clock.advance(workerLeasePollMs);
   expect(b.lease?.epoch).toBe(2);
   stop.abort();
 });
@@ -148,7 +155,7 @@ test("a worker that rests writes nothing, is followed at once, and begins nothin
   await clock.advance(0);
   expect(b.lease).toBeUndefined();
   lead("b");
-  await clock.advance(300);
+  await clock.advance(workerLeasePollMs);
   expect(b.lease?.epoch).toBe(2);
   let began = false;
   const late = a.lease?.work(async () => {
@@ -168,12 +175,13 @@ test("where the leader's server does not work, another host begins what waits", 
   await a.lease?.release();
   lead("nobody who has a server");
   const b = waiting(contender("b", "1"), stop.signal);
-  for (let n = 0; n < 100; n++) await clock.advance(300);
+  for (let n = 0; n < 100; n++) await clock.advance(workerLeasePollMs);
   expect(b.lease).toBeUndefined();
   await store.commit({ opId: "task", guards: [], statements: [insertTask(store.db, waitingTask)] });
-  for (let ms = 0; ms < workerAbsentMs; ms += 300) await clock.advance(300);
+  for (let ms = 0; ms < workerAbsentMs; ms += workerLeasePollMs)
+    await clock.advance(workerLeasePollMs);
   expect(b.lease).toBeUndefined();
-  await clock.advance(300);
+  await clock.advance(workerLeasePollMs);
   expect(b.lease?.epoch).toBe(2);
   for (let n = 0; n < 10; n++) await clock.advance(workerLeaseRenewMs);
   expect(b.lease?.lost.aborted).toBe(false);
@@ -248,15 +256,15 @@ test("only where the store is led the lease is taken, and it follows the leader"
   await clock.advance(0);
   expect(b.lease?.epoch).toBe(1);
   lead("c");
-  await clock.advance(600);
+  for (let n = 0; n < 2; n++) await clock.advance(workerLeadershipPollMs);
   lead("b");
   await clock.advance(5_000);
   expect(b.lease?.lost.aborted).toBe(false);
   lead("a");
-  for (let n = 0; n < 4; n++) await clock.advance(500);
+  for (let n = 0; n < 4; n++) await clock.advance(workerLeadershipPollMs);
   expect(b.lease?.lost.aborted).toBe(true);
   await b.lease?.release();
-  await clock.advance(500);
+  await clock.advance(workerLeasePollMs);
   expect(a.lease?.epoch).toBe(2);
   stop.abort();
 });

@@ -6,6 +6,7 @@ import {
   pruneIntervalMs,
   taskConcurrencyMax,
   taskSweepGapMs,
+  taskSweepIdleMs,
   taskSweepIntervalMs,
   workerDutyDelayMs,
   workerLeasePollMs,
@@ -133,7 +134,7 @@ export class TaskLoop {
   /** One look. Returns how long nothing will be due unless the store changes. */
   #sweep(active: readonly ActiveTask[]): number {
     const { clock } = this.#deps;
-    let pauseMs = taskSweepIntervalMs;
+    let pauseMs = active.length > 0 ? taskSweepIntervalMs : taskSweepIdleMs;
     const busy = new Set([...this.#runs.values()].map(({ database }) => database));
     for (const task of active) {
       const running = this.#runs.get(task.id);

@@ -57,17 +57,19 @@ export const workerLeaseRenewMs = 1_000;
 /** How long before the end it stops. */
 export const workerLeaseMarginMs = 1_500;
 /** How often a contender looks at it. */
-export const workerLeasePollMs = 300;
+export const workerLeasePollMs = 1_000;
 /** Tasks that nobody begins for this long are begun by a host that does not lead the store. */
 export const workerAbsentMs = 8_000;
 /** How often the holder looks whether its host still leads the store. */
-export const workerLeadershipPollMs = 500;
+export const workerLeadershipPollMs = 1_000;
 /** Giving the lease back. */
 export const workerReleaseTimeoutMs = 2_000;
 /** Most tasks that run at once; each on another database. */
 export const taskConcurrencyMax = 64;
 /** How often the worker looks for tasks although nothing told it to. */
 export const taskSweepIntervalMs = 1_000;
+/** The same while there are none and the store does not change. */
+export const taskSweepIdleMs = 5_000;
 /** Shortest time between two looks for tasks. */
 export const taskSweepGapMs = 20;
 /** Tries of a step that fails in a way that may pass. */
@@ -137,7 +139,7 @@ export const keeperBusyPollMs = 20;
 /** How often a keeper looks while its group is changing and others act. */
 export const keeperHotPollMs = 100;
 /** How often a keeper looks for changes otherwise. */
-export const keeperIdlePollMs = 250;
+export const keeperIdlePollMs = 500;
 /** How long after its start a keeper counts as busy. */
 export const keeperBusyAfterStartMs = 10_000;
 /** How often a keeper asks its PostgreSQL how it is while there is nothing to do. */
@@ -405,8 +407,9 @@ export const historyFileBytesMax = 1024 * 1024;
 export const diskProbeTimeoutMs = 5_000;
 /** A fencer that said nothing to its service manager for this long is replaced; well below the guard of a lease. */
 export const fencerWatchdogMs = 1_000;
-/** How often a keeper of a group asks its PostgreSQL for a new connection. */
-export const freshProbeIntervalMs = 1_000;
+/** How often a keeper of a group asks its PostgreSQL for a new connection, and how soon again when it got none. */
+export const freshProbeIntervalMs = 2_000;
+export const freshProbeAgainMs = 500;
 /** How long a new connection may take to get a first answer. */
 export const freshProbeTimeoutMs = 2_000;
 /** How long a holder that gives its lease back leaves it to its successor before it writes so, and how often it looks. */
@@ -415,15 +418,16 @@ export const offerPollMs = 10;
 /** How long the word of a holder that gives its lease back counts while the store does not show it. */
 export const announcedMs = 2_000;
 /** How often a keeper of a group asks its PostgreSQL where it stands while nothing happens. */
-export const groupProbeIntervalMs = 500;
+export const groupProbeIntervalMs = 1_000;
 /** How often the volume of the data is looked at. */
 export const diskCheckIntervalMs = 5_000;
 /** With less room than this PostgreSQL is about to stop for want of it: two segments of its log. */
 export const diskFullBytes = 32 * 1024 * 1024;
 /** A small write that takes longer than this hangs. */
 export const diskStallMs = 5_000;
-/** How often the keeper looks whether its deadline has passed. */
+/** How often the keeper looks whether its deadline has passed: when it is near, and when it is far. */
 export const deadlineLookMs = 50;
+export const deadlineLookMsMax = 250;
 /** A fencer that says nothing for this long is not counted on. */
 export const fencerSilentMs = 1_000;
 /** How old a signed message between members may be, by two wall clocks. */
@@ -468,5 +472,17 @@ export const rewindReadyTimeoutMs = 15_000;
 export const rewindReadyPollMs = 200;
 /** How long after the end of a promise a member looks at everything in every cycle. */
 export const hotMs = 15_000;
+/** How often the lease is read: ordinarily, while the node changes its primary, and once a renewal or two are missing. */
+export const leaseLookMs = 500;
+export const leaseLookHotMs = 100;
+export const leaseLookLateMs = 250;
+/** How often its holder reads it, while it does not hear by the host's copy of the store that there is news. */
+export const leaseLookOwnMs = 1_000;
+/** How often it is read at least, by a keeper that does. */
+export const leaseLookQuietMs = 5_000;
+/** How old the last glance at that copy may be. */
+export const leaseGlanceFreshMs = 1_000;
+/** How late a renewal is overdue: those of a host are written together, once a second. */
+export const leaseOverdueMs = 2_000;
 /** How often the newest version of a lease that was seen is written down within one epoch. */
 export const newestKeptIntervalMs = 30_000;

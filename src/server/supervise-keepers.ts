@@ -1,6 +1,6 @@
 // Keeps this host's keepers and fencers alive where no service manager does it.
 import { messageOf } from "../base/errors.ts";
-import { keeperListIntervalMs } from "../base/limits.ts";
+import { keeperListIntervalMs, superviseUpkeepIntervalMs } from "../base/limits.ts";
 import type { StepContext } from "../orchestrator/driver.ts";
 import type { HostFacts } from "../plan/placement.ts";
 import type { ServerEnvironment } from "./environment.ts";
@@ -32,6 +32,10 @@ export async function superviseKeepers(
     signal,
     log: (message, fields) => log.info(message, fields),
   };
+  // Where a service manager starts what ended, only what others did to it has to be noticed.
+  const pauseMs = driver.capabilities.survivesServerDown
+    ? superviseUpkeepIntervalMs
+    : keeperListIntervalMs;
   let wanted: readonly string[] = [];
   const ended = new AbortController();
   const listing = AbortSignal.any([signal, ended.signal]);
@@ -45,10 +49,9 @@ export async function superviseKeepers(
         log.warn("cannot list the keepers", { error: messageOf(thrown) });
       }
       // An abort ends the pause early, and then the loop.
-      await clock.sleep(keeperListIntervalMs, listing).catch(() => undefined);
+      await clock.sleep(pauseMs, listing).catch(() => undefined);
     }
   };
-  // Where a service manager does the work, supervision ends at once, and so does the listing.
   const supervision = driver.supervise(context, () => wanted).finally(() => ended.abort());
   await Promise.all([list(), supervision]);
 }

@@ -73,9 +73,11 @@ export async function isNode(
 
 /** Whether this node leads its cluster. Throws when it does not tell in time. */
 export async function isLeader(node: NodeAccess, signal: AbortSignal): Promise<boolean> {
-  const response = await ask(node, "/status?key=store.raft.state", signal);
-  const text = await response.text();
-  if (response.ok) return text.replaceAll('"', "").trim() === "Leader";
+  // A weak read is answered by who leads, and sent elsewhere by who does not. Its status would cost ten times as much.
+  const response = await ask(node, "/db/query?q=SELECT%201&level=weak&redirect", signal);
+  await response.body?.cancel();
+  if (response.status === 301) return false;
+  if (response.ok) return true;
   throw new StoreError("unavailable", `the store answered ${response.status} to who leads`);
 }
 

@@ -28,6 +28,14 @@ export interface DesiredState {
   readonly lastReport?: InstanceReport;
 }
 
+/** What a keeper looks at again and again: cheap, and only to learn that there is something to read. */
+export interface Glance {
+  /** Grows with every change of the cluster. */
+  readonly version: number;
+  /** Changes with every renewal of the node's lease and every word of its members. */
+  readonly group: string;
+}
+
 /** Writes that bear being run twice and may wait for others of the host, each on its own. */
 export interface PatientWrites {
   /** One result for each statement; throws when the outcome is not known. */
@@ -36,8 +44,8 @@ export interface PatientWrites {
 
 /** The store as one instance's keeper sees it. Methods throw StoreError. */
 export interface HaStore {
-  /** Grows with every change of the cluster; this host's copy, however old. */
-  changeVersion(signal: AbortSignal): Promise<number>;
+  /** By this host's copy, however old. */
+  glance(signal: AbortSignal): Promise<Glance>;
   /** Linearizable: what keepers act on. */
   loadDesired(signal: AbortSignal): Promise<DesiredState>;
   /** Records the answer and empties the request; a request that has an answer keeps it. */
@@ -58,10 +66,10 @@ export function createHaStore(
   patient: PatientWrites = directly(rqlite),
 ): HaStore {
   return {
-    async changeVersion(signal) {
-      const query = { sql: "SELECT version FROM changes WHERE singleton = 1", params: [] };
-      const [result] = await rqlite.request([query], { level: "none", signal });
-      return Number(result?.rows[0]?.[0] ?? 0);
+    async glance(signal) {
+      const [result] = await rqlite.request([selectGlance(instanceId)], { level: "none", signal });
+      const [version, ...group] = result?.rows[0] ?? [];
+      return { version: Number(version ?? 0), group: group.join(" ") };
     },
     async loadDesired(signal) {
       const queries = [selectConfig(instanceId), selectRequests(instanceId)];
@@ -98,6 +106,19 @@ function directly(rqlite: Rqlite): PatientWrites {
   return {
     write: (statements, signal) =>
       rqlite.request(statements, { transaction: false, idempotent: true, signal }),
+  };
+}
+
+function selectGlance(instanceId: string): Query {
+  return {
+    sql: `SELECT c.version, l.epoch, l.seq, l.nonce,
+                 (SELECT sum(m.updated_at_ms) FROM ha_members m
+                   WHERE m.database_id = i.database_id AND m.node_name = i.node_name)
+            FROM changes c
+            LEFT JOIN instances i ON i.id = ?
+            LEFT JOIN ha_leases l ON l.database_id = i.database_id AND l.node_name = i.node_name
+           WHERE c.singleton = 1`,
+    params: [instanceId],
   };
 }
 

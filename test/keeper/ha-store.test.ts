@@ -57,12 +57,37 @@ test("the desired state is the own configuration and the own pending requests, o
   expect(nobody).toEqual({ requests: [] });
 });
 
+test("a glance tells renewals and words of members apart from changes, and of the own node only", async () => {
+  const seen = [await store.glance(signal)];
+  const lease = (node: string, seq: number) =>
+    write(
+      `INSERT INTO ha_leases (database_id, node_name, epoch, seq, nonce, holder, incarnation, ttl_ms, phase, timeline,
+                              next_timeline, members, sync, checkpoint_done)
+       VALUES ('d', '${node}', 1, ${seq}, 'x', 'i1', 'a', 30000, 'open', 1, 2, '[]', '{}', 1)`,
+    );
+  await lease("n2", 1);
+  seen.push(await store.glance(signal));
+  await lease("n1", 1);
+  seen.push(await store.glance(signal));
+  await write("UPDATE ha_leases SET seq = 2 WHERE node_name = 'n1'");
+  seen.push(await store.glance(signal));
+  await write(
+    `INSERT INTO ha_members (instance_id, database_id, node_name, status, updated_at_ms)
+     VALUES ('i1', 'd', 'n1', '{}', 5)`,
+  );
+  seen.push(await store.glance(signal));
+  const groups = seen.map(({ group }) => group);
+  expect(groups[1]).toBe(groups[0] ?? "");
+  expect(new Set(groups.slice(1)).size).toBe(4);
+  expect(new Set(seen.map(({ version }) => version)).size).toBe(1);
+});
+
 test("an answer empties the request, wakes others, and stays the first one", async () => {
   await ask("r1", "i1", 10);
-  const before = await store.changeVersion(signal);
+  const before = (await store.glance(signal)).version;
   await store.answer("r1", { ok: true, detail: "done" }, 50, signal);
   await store.answer("r1", { ok: false, detail: "again" }, 60, signal);
-  expect(await store.changeVersion(signal)).toBeGreaterThan(before);
+  expect((await store.glance(signal)).version).toBeGreaterThan(before);
   const sql = "SELECT payload, state, answer, finished_at_ms FROM keeper_requests WHERE id = 'r1'";
   const [found] = await rqlite.request([{ sql, params: [] }]);
   expect(found?.rows[0]).toEqual(["", "done", '{"ok":true,"detail":"done"}', 50]);
@@ -77,11 +102,11 @@ test("a keeper cannot answer for another instance", async () => {
 });
 
 test("reports replace older ones only, wake others only with news, and never bring an instance back", async () => {
-  const before = await store.changeVersion(signal);
+  const before = (await store.glance(signal)).version;
   await store.saveReport(report, false, signal);
-  expect(await store.changeVersion(signal)).toBe(before);
+  expect((await store.glance(signal)).version).toBe(before);
   await store.saveReport({ ...report, observed_at_ms: 90, role: "replica" }, true, signal);
-  expect(await store.changeVersion(signal)).toBe(before + 1);
+  expect((await store.glance(signal)).version).toBe(before + 1);
   expect((await store.loadDesired(signal)).lastReport).toEqual(report);
   // Much older is not overtaken: the clock was put back.
   const after = { ...report, observed_at_ms: report.observed_at_ms + 600_000 };

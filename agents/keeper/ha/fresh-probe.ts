@@ -3,7 +3,11 @@
 import { connect } from "node:net";
 import type { BootClock } from "../../../src/base/boot-clock.ts";
 import type { Clock } from "../../../src/base/clock.ts";
-import { freshProbeIntervalMs, freshProbeTimeoutMs } from "../../../src/base/limits.ts";
+import {
+  freshProbeAgainMs,
+  freshProbeIntervalMs,
+  freshProbeTimeoutMs,
+} from "../../../src/base/limits.ts";
 import { readProcess } from "../../../src/host/process.ts";
 import { superuserName } from "../../../src/postgres/hba.ts";
 
@@ -83,7 +87,8 @@ export class FreshProbe {
         this.#failingSinceMs ??= startedMs;
         if (this.#failures === FAILURES_BELIEVED) onChange();
       }
-      await clock.sleep(freshProbeIntervalMs, signal).catch(() => undefined);
+      const pauseMs = this.#failures > 0 ? freshProbeAgainMs : freshProbeIntervalMs;
+      await clock.sleep(pauseMs, signal).catch(() => undefined);
     }
   }
 

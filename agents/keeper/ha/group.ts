@@ -3,6 +3,13 @@ import { AppError, messageOf } from "../../../src/base/errors.ts";
 import {
   checkpointTimeoutMs,
   hotMs,
+  leaseGlanceFreshMs,
+  leaseLookHotMs,
+  leaseLookLateMs,
+  leaseLookMs,
+  leaseLookOwnMs,
+  leaseLookQuietMs,
+  leaseOverdueMs,
   memberBeatMs,
   newestKeptIntervalMs,
 } from "../../../src/base/limits.ts";
@@ -81,6 +88,8 @@ export class Group implements GroupParts {
     | { readonly kind: string; readonly count: number; readonly retryAtMs: number }
     | undefined;
   #keptAtMs = Number.NEGATIVE_INFINITY;
+  /** Boot clock: when this host's copy of the store was seen last. */
+  #glancedAtMs = Number.NEGATIVE_INFINITY;
   #tending = false;
   #rolesMade = false;
   /** The present data streams: what it replaced is gone. */
@@ -278,6 +287,12 @@ export class Group implements GroupParts {
   /** Something in the store changed. */
   lookNow(): void {
     this.#watchAlarm.wake();
+  }
+
+  /** This host's copy of the store was seen; by it nothing is decided, it only tells when to look. */
+  glanced(news: boolean): void {
+    this.#glancedAtMs = this.#deps.boot.bootMs();
+    if (news) this.#watchAlarm.wake();
   }
 
   /** PostgreSQL ended by itself. */
@@ -580,11 +595,18 @@ export class Group implements GroupParts {
 
   #watchPauseMs(): number {
     const { loop_ms } = this.#ha.settings;
-    if (this.renewer.own) return Math.min(loop_ms, 1_000);
-    if (this.hot) return 100;
     const { sight } = this.watch;
-    const unchangedMs = sight ? this.#deps.boot.bootMs() - sight.seenAtMs : 0;
-    return unchangedMs > 2 * loop_ms ? 250 : 500;
+    const nowMs = this.#deps.boot.bootMs();
+    const unchangedMs = sight ? nowMs - sight.seenAtMs : 0;
+    if (this.hot && !this.renewer.own) return leaseLookHotMs;
+    // Whoever glances at the host's copy hears of what is new; what does not come is not seen there.
+    const overdue = unchangedMs > loop_ms + Math.min(loop_ms / 2, leaseOverdueMs);
+    const glances = nowMs - this.#glancedAtMs < leaseGlanceFreshMs;
+    if (sight && glances && !overdue) {
+      return Math.max(leaseLookMs, Math.min(loop_ms / 2, leaseLookQuietMs));
+    }
+    if (this.renewer.own) return Math.min(loop_ms, leaseLookOwnMs);
+    return unchangedMs > 2 * loop_ms ? leaseLookLateMs : leaseLookMs;
   }
 
   /** Others hear at once of what they wait for. */

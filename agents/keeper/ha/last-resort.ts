@@ -3,7 +3,7 @@
 import type { BootClock } from "../../../src/base/boot-clock.ts";
 import type { Clock } from "../../../src/base/clock.ts";
 import { messageOf } from "../../../src/base/errors.ts";
-import { deadlineLookMs } from "../../../src/base/limits.ts";
+import { deadlineLookMs, deadlineLookMsMax } from "../../../src/base/limits.ts";
 import type { Logger } from "../../../src/base/log.ts";
 import type { OwnLease } from "../../../src/ha/state.ts";
 
@@ -34,6 +34,12 @@ export async function watchDeadline(deps: LastResortDeps, signal: AbortSignal): 
         log.error("PostgreSQL was not ended", { error: messageOf(error) });
       }
     }
-    await clock.sleep(deadlineLookMs, signal).catch(() => undefined);
+    await clock.sleep(pauseMs(own(), boot.bootMs()), signal).catch(() => undefined);
   }
+}
+
+/** A deadline that is far may still be brought forward, by a shorter ttl. */
+function pauseMs(lease: OwnLease | null, nowMs: number): number {
+  const leftMs = lease === null ? deadlineLookMsMax : lease.deadlineMs - nowMs;
+  return Math.min(Math.max(deadlineLookMs, leftMs), deadlineLookMsMax);
 }

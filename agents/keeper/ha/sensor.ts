@@ -187,7 +187,7 @@ export class Sensor {
       this.#look = { status, positions, atMs: boot.bootMs() };
     } catch (error) {
       log.debug("PostgreSQL does not say where it stands", { error: messageOf(error) });
-      const tooOld = this.#look && nowMs - this.#look.atMs > 10 * groupProbeIntervalMs;
+      const tooOld = this.#look && nowMs - this.#look.atMs > 5 * groupProbeIntervalMs;
       if (tooOld) this.#look = undefined;
     }
     return this.#look;
