@@ -395,6 +395,8 @@ export const recoverAloneTimeoutMs = 3_600_000;
 export const strayKillTimeoutMs = 10_000;
 /** From clearing the upstream to the receiver being gone. */
 export const letGoTimeoutMs = 10_000;
+/** How old what a promotion goes by may be: it is looked up while the lease is being taken. */
+export const surveyFreshMs = 1_000;
 /** How often a promotion is looked at. */
 export const promotePollMs = 5;
 /** The checkpoint after a promotion. */

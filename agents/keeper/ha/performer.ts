@@ -25,15 +25,16 @@ import { noAttempts } from "./ha-file.ts";
 import type { Released } from "./lease-watch.ts";
 import type { WorkHandle } from "./long-work.ts";
 import type { PerformerInput } from "./parts.ts";
-import { promoteNow } from "./promotion.ts";
+import { promoteNow, SurveyAhead } from "./promotion.ts";
 
 /** Performs one action. Throws AppError when it could not be done; the loop decides anew later. */
 export function createPerformer(
   input: PerformerInput,
 ): (action: HaAction, signal: AbortSignal) => Promise<void> {
+  const ahead = new SurveyAhead();
   return async (action, signal) => {
     faultPoint("before", action.kind);
-    const table: Performer<Promise<void>> = performerOf(input, signal);
+    const table: Performer<Promise<void>> = performerOf(input, ahead, signal);
     await dispatch(table, action);
     faultPoint("after", action.kind);
   };
@@ -48,7 +49,11 @@ function dispatch<Kind extends HaAction["kind"]>(
   return perform(action);
 }
 
-function performerOf(input: PerformerInput, signal: AbortSignal): Performer<Promise<void>> {
+function performerOf(
+  input: PerformerInput,
+  ahead: SurveyAhead,
+  signal: AbortSignal,
+): Performer<Promise<void>> {
   const { deps, memory, group, mechanics, file } = input;
   const { renewer, work } = group;
   const long = (
@@ -66,6 +71,7 @@ function performerOf(input: PerformerInput, signal: AbortSignal): Performer<Prom
     },
     acquire: async (action) => {
       const allowed = () => (file.promise?.untilMs ?? 0) <= deps.boot.bootMs();
+      ahead.begin(input);
       const result = await renewer.acquire(action, allowed, signal);
       if (result === "done") void group.wakeOthers(signal);
     },
@@ -96,7 +102,7 @@ function performerOf(input: PerformerInput, signal: AbortSignal): Performer<Prom
       );
     },
     promote: async (action) => {
-      long("promote", null, (handle) => promoteNow(input, action, handle));
+      long("promote", null, (handle) => promoteNow(input, action, ahead, handle));
     },
     checkpoint: async () => checkpointBeside(input, signal),
     vote: async ({ version }) => {

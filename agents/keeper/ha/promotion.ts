@@ -1,6 +1,7 @@
 // Becoming primary: configuration first where it protects, then the promotion to the allotted timeline.
 
-import { attemptsCountMs, promoteStallMs } from "../../../src/base/limits.ts";
+import { messageOf } from "../../../src/base/errors.ts";
+import { attemptsCountMs, promoteStallMs, surveyFreshMs } from "../../../src/base/limits.ts";
 import type { HaAction } from "../../../src/ha/action.ts";
 import type { Attempts } from "../../../src/ha/observed.ts";
 import { isAsynchronous } from "../../../src/ha/quorum.ts";
@@ -9,9 +10,35 @@ import { clientBackends, endBackend } from "../../../src/postgres/sql/backends.t
 import { applyPart } from "../act.ts";
 import { session } from "../observe.ts";
 import type { SqlSession } from "../sql.ts";
+import type { PromotionSurvey } from "../standby/mechanics.ts";
 import { faultPoint } from "./fault-point.ts";
 import type { WorkHandle } from "./long-work.ts";
 import type { PerformerInput } from "./parts.ts";
+
+/** What a promotion has to know, looked up while the lease for it is being taken. */
+export class SurveyAhead {
+  #begun:
+    | { readonly atMs: number; readonly survey: Promise<PromotionSurvey | undefined> }
+    | undefined;
+
+  begin({ deps, memory, mechanics }: PerformerInput): void {
+    const open = memory.session;
+    if (!open?.usable) return;
+    const survey = mechanics.surveyPromotion(open).catch((error) => {
+      deps.log.debug("no survey ahead of a promotion", { error: messageOf(error) });
+      return undefined;
+    });
+    this.#begun = { atMs: deps.boot.bootMs(), survey };
+  }
+
+  /** The survey, once; undefined when none was made lately. */
+  async take({ deps }: PerformerInput): Promise<PromotionSurvey | undefined> {
+    const begun = this.#begun;
+    this.#begun = undefined;
+    if (!begun || deps.boot.bootMs() - begun.atMs > surveyFreshMs) return undefined;
+    return begun.survey;
+  }
+}
 
 type PromoteAction = Extract<HaAction, { readonly kind: "promote" }>;
 
@@ -19,6 +46,7 @@ type PromoteAction = Extract<HaAction, { readonly kind: "promote" }>;
 export async function promoteNow(
   input: PerformerInput,
   action: PromoteAction,
+  ahead: SurveyAhead,
   handle: WorkHandle,
 ): Promise<void> {
   const { deps, memory, group, mechanics, file } = input;
@@ -32,7 +60,12 @@ export async function promoteNow(
     if (gate === "closed") await endUsers(open);
   }
   faultPoint("before", "promotion");
-  const allotted = { timeline: action.timeline, stallMs: promoteStallMs };
+  const survey = await ahead.take(input);
+  const allotted = {
+    timeline: action.timeline,
+    stallMs: promoteStallMs,
+    ...(survey ? { survey } : {}),
+  };
   const watched = watching(open, handle);
   const outcome = await mechanics.promote(watched, allotted, handle.signal);
   faultPoint("after", "promotion");

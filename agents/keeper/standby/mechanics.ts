@@ -126,6 +126,21 @@ export type RewindOutcome =
   /** It failed in the middle: the data must not be started, and only a fresh copy helps. */
   | { readonly kind: "broken"; readonly why: string };
 
+/** What a promotion goes by. */
+export interface PromotionSurvey {
+  readonly inRecovery: boolean;
+  /** Of the data. */
+  readonly timeline: number;
+  /** Timelines that have a history file here. */
+  readonly taken: readonly number[];
+}
+
+export interface Allotted {
+  readonly timeline: number;
+  readonly stallMs: number;
+  readonly survey?: PromotionSurvey;
+}
+
 export type PromoteOutcome =
   | {
       readonly kind: "promoted";
@@ -194,12 +209,14 @@ export interface StandbyMechanics {
    */
   letGo(session: SqlSession, signal: AbortSignal): Promise<Positions>;
 
-  /** Promotes to exactly this timeline. `stallMs`: give up after so long without replay progress. */
-  promote(
-    session: SqlSession,
-    allotted: { readonly timeline: number; readonly stallMs: number },
-    signal: AbortSignal,
-  ): Promise<PromoteOutcome>;
+  /** Reads what a promotion has to know, and changes nothing: it may be done before it is certain that there is one. */
+  surveyPromotion(session: SqlSession): Promise<PromotionSurvey>;
+
+  /**
+   * Promotes to exactly this timeline. `stallMs`: give up after so long without replay progress. `survey`: one that
+   * was made a moment ago; made anew when absent. Where it is outdated, the outcome says so: `wrong_timeline`.
+   */
+  promote(session: SqlSession, allotted: Allotted, signal: AbortSignal): Promise<PromoteOutcome>;
 
   /** CHECKPOINT after a promotion; resolves when the control file shows the new timeline. */
   checkpoint(session: SqlSession, signal: AbortSignal): Promise<void>;

@@ -12,16 +12,23 @@ import {
 import { historyFileName } from "../../../src/postgres/timeline-history.ts";
 import type { SqlSession } from "../sql.ts";
 
-import type { PromoteOutcome } from "./mechanics.ts";
+import type { Allotted, PromoteOutcome, PromotionSurvey } from "./mechanics.ts";
 import { forgetFormerPrimary } from "./offline.ts";
 import type { StandbyDeps } from "./places.ts";
 import { readPositions } from "./positions.ts";
 import { forgetUnproven } from "./replace-data.ts";
 import { listHistories, reserveTimelines } from "./wal-files.ts";
 
-export interface Allotted {
-  readonly timeline: number;
-  readonly stallMs: number;
+/** See `StandbyMechanics.surveyPromotion`. */
+export async function surveyPromotion(
+  deps: StandbyDeps,
+  session: SqlSession,
+): Promise<PromotionSurvey> {
+  const [{ inRecovery, end }, { used, reserved }] = await Promise.all([
+    readPositions(deps, session),
+    listHistories(deps.executor, deps.file.layout.data_dir),
+  ]);
+  return { inRecovery, timeline: end.timeline, taken: [...used, ...reserved] };
 }
 
 /** See `StandbyMechanics.promote`. */
@@ -32,9 +39,9 @@ export async function promote(
   signal: AbortSignal,
 ): Promise<PromoteOutcome> {
   const startedMs = deps.clock.monotonicMs();
-  const before = await readPositions(deps, session);
-  if (!before.inRecovery) return outcome(deps, session, allotted, startedMs);
-  const refusal = await reserve(deps, before.end.timeline, allotted.timeline);
+  const survey = allotted.survey ?? (await surveyPromotion(deps, session));
+  if (!survey.inRecovery) return outcome(deps, session, allotted, startedMs);
+  const refusal = await reserve(deps, survey, allotted.timeline);
   if (refusal !== undefined) return { kind: "refused", why: refusal };
   await Promise.all([forgetUnproven(deps), forgetFormerPrimary(deps)]);
   signal.throwIfAborted();
@@ -66,21 +73,18 @@ export async function checkpointPromoted(
  */
 async function reserve(
   deps: StandbyDeps,
-  present: number,
+  { timeline: present, taken }: PromotionSurvey,
   wanted: number,
 ): Promise<string | undefined> {
   if (wanted <= present) return `timeline ${wanted} is not after ${present}, on which this data is`;
-  const { data_dir } = deps.file.layout;
-  const { used, reserved } = await listHistories(deps.executor, data_dir);
-  const taken = new Set([...used, ...reserved]);
-  const later = [...taken].find((timeline) => timeline >= wanted);
+  const later = taken.find((timeline) => timeline >= wanted);
   if (later !== undefined)
     return `${historyFileName(later)} is there already, and ${wanted} was allotted`;
   const gap = Array.from({ length: wanted - present - 1 }, (_, index) => present + 1 + index);
   await reserveTimelines(
     deps,
-    data_dir,
-    gap.filter((timeline) => !taken.has(timeline)),
+    deps.file.layout.data_dir,
+    gap.filter((timeline) => !taken.includes(timeline)),
   );
   return undefined;
 }

@@ -7,7 +7,7 @@ import { inspectOffline, makePrimary, needsProof, prepareStandby } from "./offli
 import { placesOf, type StandbyDeps } from "./places.ts";
 import { letGo, readPositions } from "./positions.ts";
 import { endStrays } from "./programs.ts";
-import { checkpointPromoted, promote } from "./promote.ts";
+import { checkpointPromoted, promote, surveyPromotion } from "./promote.ts";
 import { recoverAlone } from "./recover-alone.ts";
 import { confirmClone } from "./replace-data.ts";
 import { readRewind, rewind } from "./rewind.ts";
@@ -28,6 +28,7 @@ export function createStandbyMechanics(deps: StandbyDeps): StandbyMechanics {
     rewind: (peer, judgement, options) => rewind(deps, peer, judgement, options),
     positions: (session) => readPositions(deps, session),
     letGo: (session, signal) => letGo(deps, session, signal),
+    surveyPromotion: (session) => surveyPromotion(deps, session),
     promote: (session, allotted, signal) => promote(deps, session, allotted, signal),
     checkpoint: (session, signal) => checkpointPromoted(deps, session, signal),
   };
