@@ -1,13 +1,18 @@
 // The measuring part of the benchmark: runs in the lab's box, where hosts can be reached.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { must } from "../../src/base/assert.ts";
 import { seededRng } from "../../src/base/rng.ts";
-import { differingSettings, settingsOf } from "../../test/ha-rig/facts.ts";
+import { ask, differingSettings, settingsOf } from "../../test/ha-rig/facts.ts";
 import { labDirectory, open, type SystemName } from "../../test/ha-rig/open.ts";
 import { Run } from "../../test/ha-rig/runner.ts";
-import { TIMINGS, type Timings } from "../../test/ha-rig/system.ts";
+import { type System, TIMINGS, type Timings } from "../../test/ha-rig/system.ts";
+import { isPrimary } from "../../test/ha-rig/workload/route.ts";
 import { benchFaults, parseOptions } from "./options.ts";
 import { type Measurement, renderTable } from "./table.ts";
+
+/** PostgreSQL keeps as many for new log by default: min_wal_size, 80 MB. */
+const segmentsOfAge = 6;
 
 const options = parseOptions(process.argv.slice(2));
 const rng = seededRng(options.seed);
@@ -29,6 +34,7 @@ async function runOnce(name: SystemName, timings: Timings, round: number): Promi
       for (const key of options.faults) {
         const fault = faults[key];
         if (!fault) continue;
+        await age(system);
         // Anywhere in the loop of the agent, so that the worst phase is met as often as the best.
         const phaseMs = rng.int(0, TIMINGS[timings].loop_wait * 1_000);
         const result = await run.fault(fault, phaseMs);
@@ -52,6 +58,29 @@ async function runOnce(name: SystemName, timings: Timings, round: number): Promi
     await run.end();
     await system.lab.down();
   }
+}
+
+/**
+ * Writes and forgets some segments of log, so that files of old ones serve for new ones, as on every server that is
+ * not minutes old: PostgreSQL makes new files in the middle of a shutdown otherwise.
+ */
+async function age(system: System): Promise<void> {
+  const primary = must(await primaryOf(system), "a primary");
+  for (let count = 0; count < segmentsOfAge; count++) {
+    await ask(system, primary, async (session) => {
+      await session.rows(
+        "SELECT pg_logical_emit_message(false, 'bench', 'a record'), pg_switch_wal()",
+      );
+    });
+  }
+  for (const host of [primary, ...system.hosts.filter((each) => each !== primary)]) {
+    await ask(system, host, (session) => session.rows("CHECKPOINT"));
+  }
+}
+
+async function primaryOf(system: System) {
+  for (const host of system.hosts) if (await isPrimary(system.primaryUrl(host))) return host;
+  return undefined;
 }
 
 for (let round = 0; round < options.rounds; round++) {

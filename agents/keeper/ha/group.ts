@@ -186,7 +186,7 @@ export class Group implements GroupParts {
       onWake: (told) => this.#onWake(told),
       onFailsafe: (question) => this.#onFailsafe(question),
       status: () => this.status(),
-      lease: () => this.watch.sight?.row ?? undefined,
+      lease: () => this.watch.seen,
     });
     this.#perform = createPerformer({
       deps,

@@ -69,6 +69,11 @@ export class LeaseWatch {
     return this.#sight;
   }
 
+  /** The row as the store has shown it; what a holder only announced is not passed on. */
+  get seen(): LeaseRow | undefined {
+    return this.#sight?.heldAs ? undefined : (this.#sight?.row ?? undefined);
+  }
+
   get history(): readonly PastEpoch[] {
     return this.#history;
   }

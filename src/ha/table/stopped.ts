@@ -188,6 +188,16 @@ export const STOPPED: readonly Transition[] = [
   { ...rejoinRow("stopped", "clone"), name: "copy instead of starting" },
   { ...rejoinRow("stopped", "rewind"), name: "turn back instead of starting" },
   {
+    name: "let the successor begin",
+    from: "stopped",
+    to: ["stopped"],
+    when: (s) => s.hold === null && !isLeaving(s) && isNeededElsewhere(s),
+    decide: () =>
+      wait("the successor is becoming primary: a start would take from it what it needs"),
+    action: "none",
+    goal: "wait",
+  },
+  {
     name: "start as standby",
     from: "stopped",
     to: ["changing", "standby"],
@@ -202,6 +212,20 @@ export const STOPPED: readonly Transition[] = [
   },
   { ...waitRow("stopped"), name: "stay stopped" },
 ];
+
+/** How long a former primary leaves the host's processors and disks to a successor that becomes primary. */
+export const successorBeginsMs = 500;
+
+/** The successor's first commits wait for nobody, and it has just taken the lease that was given to it. */
+function isNeededElsewhere(s: Situation): boolean {
+  const { lease, nowMs, view } = s;
+  if (lease.kind !== "other" || !hasStoppedInOrder(s) || lease.row.sync.mode !== "off") {
+    return false;
+  }
+  const { phase } = lease.row;
+  const seenMs = nowMs - (view.lease?.seenAtMs ?? Number.NEGATIVE_INFINITY);
+  return (phase === "acquiring" || phase === "promoting") && seenMs < successorBeginsMs;
+}
 
 function isDraining(s: Situation): boolean {
   return mine(s)?.row.phase === "draining";
