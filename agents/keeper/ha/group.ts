@@ -1,7 +1,6 @@
 import { statfs } from "node:fs/promises";
 import { AppError, messageOf } from "../../../src/base/errors.ts";
 import {
-  checkpointTimeoutMs,
   hotMs,
   leaseGlanceFreshMs,
   leaseLookHotMs,
@@ -26,11 +25,7 @@ import { formatLsn } from "../../../src/postgres/lsn.ts";
 import { slotLogBound } from "../../../src/postgres/recovery.ts";
 import type { InstanceHa } from "../../../src/spec/instance-config.ts";
 import type { Memory } from "../memory.ts";
-import { session, sqlTarget } from "../observe.ts";
 import type { RestGroup } from "../rest-group.ts";
-import { ensureBuiltIns } from "../roles.ts";
-import type { Others } from "../slots.ts";
-import { openSession, type SqlSession } from "../sql.ts";
 import type { StandbyMechanics } from "../standby/mechanics.ts";
 import { createStandbyMechanics } from "../standby/standby.ts";
 import { Wake } from "../wake.ts";
@@ -39,7 +34,8 @@ import { byKeeper } from "./fence.ts";
 import { FencerArm } from "./fencer-arm.ts";
 import { FollowCheck } from "./follow-check.ts";
 import { FreshProbe } from "./fresh-probe.ts";
-import { HaFile, noAttempts } from "./ha-file.ts";
+import { HaFile } from "./ha-file.ts";
+import { Housekeeping } from "./housekeeping.ts";
 import { watchDeadline } from "./last-resort.ts";
 import { LeaseWatch, type Newest, type Released } from "./lease-watch.ts";
 import { LongWork } from "./long-work.ts";
@@ -70,6 +66,7 @@ export class Group implements GroupParts {
   readonly probe: FreshProbe;
   readonly #disk: DiskWatch;
   readonly #follow: FollowCheck;
+  readonly #housekeeping: Housekeeping;
   readonly #watchAlarm: Wake;
   readonly #beatAlarm: Wake;
   readonly #perform: (action: HaAction, signal: AbortSignal) => Promise<void>;
@@ -90,10 +87,6 @@ export class Group implements GroupParts {
   #keptAtMs = Number.NEGATIVE_INFINITY;
   /** Boot clock: when this host's copy of the store was seen last. */
   #glancedAtMs = Number.NEGATIVE_INFINITY;
-  #tending = false;
-  #rolesMade = false;
-  /** The present data streams: what it replaced is gone. */
-  #confirmed = false;
 
   private constructor(deps: GroupDeps, memory: Memory, ha: InstanceHa, file: HaFile) {
     const { clock, boot, log } = deps;
@@ -174,6 +167,14 @@ export class Group implements GroupParts {
         this.sensor.standby.stranded = why;
       },
       onChange,
+    });
+    this.#housekeeping = new Housekeeping({
+      deps,
+      memory,
+      file,
+      mechanics,
+      sensor: this.sensor,
+      watch: this.watch,
     });
     this.work = new LongWork({ boot, log: log.component("work"), onChange });
     this.peers = new Peers({
@@ -332,7 +333,7 @@ export class Group implements GroupParts {
     } else {
       throw new AppError("retryable", goal.why);
     }
-    this.#confirmed = false;
+    this.#housekeeping.restarted();
     this.#follow.forget();
     this.probe.reset();
     this.sensor.forgetOffline();
@@ -383,7 +384,7 @@ export class Group implements GroupParts {
     memory.copySlots = slots.mayCopy(local.postgres);
     this.#tellNews();
     await this.#disarm(local);
-    void this.#tend(local, signal);
+    void this.#housekeeping.tend(local, signal);
     if (decision.action.kind === "none") return false;
     const acted = await this.#try(decision.action, signal);
     // Nothing about PostgreSQL changed by it, and every moment counts: what follows needs no other look.
@@ -416,39 +417,6 @@ export class Group implements GroupParts {
     const state = this.#decision?.state;
     if (this.work.doing) return false;
     return this.hot && (state === "candidate" || state === "promoting" || state === "draining");
-  }
-
-  /** Housekeeping of a running member, beside the loop and one at a time. */
-  async #tend(local: LocalView, signal: AbortSignal): Promise<void> {
-    const { postgres } = local;
-    if (this.#tending || (postgres.kind !== "standby" && postgres.kind !== "primary")) return;
-    this.#tending = true;
-    try {
-      const open = await session(this.#deps, this.#memory);
-      if (postgres.kind === "primary" && !this.#rolesMade) await this.#makeRoles(open);
-      await this.#proveSetting(signal);
-      await this.#deps.slots.tend(open, postgres, this.#others(), signal);
-      const streams = postgres.kind === "standby" && postgres.streaming;
-      if (streams && !this.#confirmed) {
-        await this.#mechanics.confirmClone(signal);
-        const { attempts } = this.#file;
-        await this.#file.save({ attempts: { ...attempts, rejoin: noAttempts.rejoin } });
-        this.#confirmed = true;
-      }
-    } catch (error) {
-      this.#deps.log.debug("housekeeping failed", { error: messageOf(error) });
-    } finally {
-      this.#tending = false;
-    }
-  }
-
-  #others(): Others {
-    const { others, sight } = this.watch;
-    const holder = others.get(sight?.row?.holder ?? "")?.status;
-    return {
-      members: [...others.values()].map(({ status }) => status),
-      primary: holder?.role === "primary" ? holder : undefined,
-    };
   }
 
   /** What this member says of itself. */
@@ -523,30 +491,6 @@ export class Group implements GroupParts {
     const { kind } = local.postgres;
     const harmless = kind === "standby" || (kind === "stopped" && local.postgres.empty);
     if (harmless) await this.renewer.whenFree(() => this.arm.disarm());
-  }
-
-  /** A new connection comes after the postmaster told everybody to read; the checkpoint ends after that was read. */
-  async #proveSetting(signal: AbortSignal): Promise<void> {
-    const setting = this.sensor.primary.unproven;
-    if (!setting) return;
-    const { clock } = this.#deps;
-    const target = sqlTarget(this.#deps, this.#memory, "postgres");
-    const open = await openSession(target, clock, signal);
-    try {
-      await open.query("SET statement_timeout = 0");
-      await open.query("CHECKPOINT", [], { deadlineMs: checkpointTimeoutMs, signal });
-      this.sensor.primary.proved(setting);
-    } finally {
-      await open.close();
-    }
-  }
-
-  /** Standbys need theirs before any plan has come to making roles. */
-  async #makeRoles(open: SqlSession): Promise<void> {
-    const major = this.#memory.config?.postgres_major ?? 0;
-    const made = await ensureBuiltIns(open, major);
-    if (made.length > 0) this.#deps.log.info("made the built-in roles");
-    this.#rolesMade = true;
   }
 
   #onLease(): void {
