@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { createStandbyMechanics } from "../../agents/keeper/standby/standby.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { listProcesses, readArguments } from "../../src/host/process.ts";
 import type { CloneOrder } from "../support/clone-process.ts";
@@ -94,6 +95,22 @@ describe("a maker that is killed", () => {
     expect(await rows(standby)).toBe("1");
   }, 180_000);
 });
+
+test("two copies that begin in the same moment are told apart", async () => {
+  bench = await StandbyBench.open(oldest);
+  const primary = await bench.primary();
+  const standby = await bench.member();
+  const nowMs = systemClock.nowMs();
+  const mechanics = createStandbyMechanics({
+    ...standby.deps,
+    clock: { ...systemClock, nowMs: () => nowMs },
+  });
+  await mechanics.cloneFrom(primary.peer, { signal: never });
+  writeFileSync(`${standby.dataDir}/of-the-first`, "");
+  await mechanics.cloneFrom(primary.peer, { signal: never });
+  expect(existsSync(`${standby.dataDir}/of-the-first`)).toBe(false);
+  expect(existsSync(`${standby.dataDir}.clone`)).toBe(false);
+}, 60_000);
 
 describe("a copy is not made", () => {
   test("of a member with tablespaces, nor when the copy is damaged, nor when it is cancelled", async () => {

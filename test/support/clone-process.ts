@@ -1,5 +1,6 @@
 // A process that makes a copy as a keeper does, so that a test can kill it: argument 1 is a CloneOrder as JSON. Prints
 // each phase as it begins, and "done".
+import { randomUUID } from "node:crypto";
 import type { Peer } from "../../agents/keeper/standby/mechanics.ts";
 import { createStandbyMechanics } from "../../agents/keeper/standby/standby.ts";
 import { systemClock } from "../../src/base/clock.ts";
@@ -19,6 +20,7 @@ if (import.meta.main) {
   const mechanics = createStandbyMechanics({
     executor: new LocalExecutor("host-1", systemClock),
     clock: systemClock,
+    nonce: randomUUID,
     log: createLogger({ clock: systemClock, levels: new LogLevels("debug"), write }, "clone", {}),
     file: order.file,
     server: () => order.server,

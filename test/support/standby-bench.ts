@@ -1,5 +1,6 @@
 // Real PostgreSQLs of one node without keepers: directories, certificates and configurations as on hosts, and the
 // mechanics of standbys for each. Tests play the controller.
+import { randomUUID } from "node:crypto";
 import {
   chmodSync,
   existsSync,
@@ -195,6 +196,7 @@ export class Member {
     this.deps = {
       executor: new LocalExecutor("host-1", systemClock),
       clock: systemClock,
+      nonce: randomUUID,
       log: createLogger(options, "standby", {}),
       file: this.file,
       server: () => ({ ...bench.server, binDir: this.#binDir }),

@@ -79,7 +79,7 @@ async function resumable(
 }
 
 async function copy(deps: StandbyDeps, places: Places, work: CopyWork): Promise<CloneState> {
-  const { executor, file, clock } = deps;
+  const { executor, file, clock, nonce } = deps;
   const { peer, say, signal } = work;
   const program = await requireProgram(deps, "pg_basebackup");
   say({ phase: "checking", text: `asking ${peer.instanceId} for a copy` });
@@ -89,7 +89,8 @@ async function copy(deps: StandbyDeps, places: Places, work: CopyWork): Promise<
   await removeFile(deps, places.cloneState);
   await executor.remove(places.clone, signal);
   const state: CloneState = {
-    id: `${timeForName(clock)}-${source.systemIdentifier}`,
+    // Random, as two copies can begin within one second, or a clock can be set back.
+    id: `${timeForName(clock)}-${nonce()}`,
     stage: "copying",
     peerId: peer.instanceId,
     systemIdentifier: source.systemIdentifier,

@@ -11,6 +11,8 @@ import type { KeeperFile } from "../../../src/spec/instance-config.ts";
 export interface StandbyDeps {
   readonly executor: Executor;
   readonly clock: Clock;
+  /** Random, never the same twice. */
+  readonly nonce: () => string;
   readonly log: Logger;
   readonly file: KeeperFile;
   /** The installation that the instance's configuration names. */
