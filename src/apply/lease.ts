@@ -41,14 +41,21 @@ interface Seen {
 /** Waits until this server holds the worker lease, then keeps it until it is lost, released or the signal aborts. */
 export async function acquireLease(deps: LeaseDeps, signal: AbortSignal): Promise<Lease> {
   let seen: Seen | undefined;
+  let row: WorkerLeaseRow | undefined;
+  let seenVersion: number | undefined;
   for (;;) {
     signal.throwIfAborted();
     const startedMs = deps.clock.monotonicMs();
     try {
       const leads = await deps.leading(signal);
-      // Where others lead, the own copy will do: who takes it compares with the leader's.
-      const row = await loadWorkerLease(leads ? deps.store.db : deps.store.local);
-      seen = row && (await look(deps, seen, { row, leads, nowMs: startedMs }));
+      const version = await deps.store.changeVersion(signal, workerLeasePollMs / 2);
+      // Where others lead and no task waits, the lease matters only to those who see the next task.
+      if (leads || version !== seenVersion || seen?.waitingSinceMs !== undefined) {
+        // There the own copy will do as well: who takes it compares with the leader's.
+        row = await loadWorkerLease(leads ? deps.store.db : deps.store.local);
+        seen = row && (await look(deps, seen, { row, leads, nowMs: startedMs }));
+        seenVersion = version;
+      }
       if (leads ? mayFollow(deps, seen, startedMs) : isNeglected(seen, startedMs)) {
         const taken = await take(deps, row, signal);
         if (taken) return new HeldLease(deps, { row: taken, leads }, signal);

@@ -40,6 +40,8 @@ export const storeRequestBytesMax = 16 * 1024 * 1024;
 export const storeResponseBytesMax = 64 * 1024 * 1024;
 /** How often the change version of the store is looked at by one who waits. */
 export const changePollMs = 250;
+/** The same by those who can wait; they share their looks. */
+export const newsPollMs = 1_000;
 /** How long operation ids are remembered; far longer than any request is repeated. */
 export const operationsLogKeptMs = 6 * 3_600_000;
 /** How often an event stream says that it is still there. */
@@ -124,6 +126,9 @@ export const handoverLateMsMax = 600_000;
 /** Longest pause of a node, and the one that is taken when nothing is said; seconds. */
 export const pauseSecondsMax = 7 * 86_400;
 export const pauseSecondsDefault = 3_600;
+/** How long a pause waits for the word of every instance, and how often it looks. */
+export const pauseConfirmMs = 5_000;
+export const pauseLookMs = 100;
 /** How long what users asked of keepers is remembered after it ended. */
 export const intentsKeptMs = 30 * 86_400_000;
 /** Time limit of a step in which a standby may copy all data of its primary. */
@@ -295,6 +300,8 @@ export const storeLeaderTimeoutMs = 500;
 export const storeLeaderlessMs = 1_300;
 /** With less than this free on its file system, rqlited soon fails for want of space. */
 export const storeFreeBytesMin = 1024 * 1024;
+/** How long linearizable reads are passed on by other nodes after the leader was not reached. */
+export const storePassOnMs = 5_000;
 /** A client of the store that left its preferred node goes back to it after this. */
 export const storeReturnMs = 30_000;
 /** Asking the own node of the store whether it leads. */
@@ -333,8 +340,9 @@ export const hostRemovalPollMs = 250;
 export const leftBehindTimeoutMs = 2_000;
 /** Writing down a recovery once this host is the only member. */
 export const recoveryCommitTimeoutMs = 30_000;
-/** How often a host looks whether the passwords of the store are to be replaced. */
+/** How often a host looks whether the passwords of the store are to be replaced, and without a change in the store. */
 export const storeUsersCheckMs = 1_000;
+export const storeUsersQuietMs = 10_000;
 /** How long a removed host that runs has to notice it before the passwords of the store are replaced. */
 export const storeUsersGraceMs = 3_000;
 /** How long passwords that the store refuses are tried again: they are replaced on all hosts at once. */

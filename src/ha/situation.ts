@@ -94,7 +94,7 @@ function holdOf(view: GroupView): string | null {
 
 /** The oldest intent of a kind that is in force. */
 export function dueIntent<Kind extends HaIntent["payload"]["kind"]>(
-  { intents, wallMs }: GroupView,
+  { intents, wallMs }: Pick<GroupView, "intents" | "wallMs">,
   kind: Kind,
 ): (HaIntent & { readonly payload: { readonly kind: Kind } }) | undefined {
   return intents.find(

@@ -135,6 +135,8 @@ export interface MemberStatus {
   readonly unfit: string | null;
   /** It is about to stop and must not be waited for by commits. */
   readonly leaving: boolean;
+  /** Id of the pause that it keeps; absent = it knows of none. */
+  readonly pause?: string;
   /** Up to where the consumers of its permanent slots have everything, by name; absent = the node has none. */
   readonly slots?: Readonly<Record<string, string>>;
 }

@@ -1,10 +1,13 @@
 // What users see of nodes and their members, and what they change of them without naming a spec.
 import { describe, expect, test } from "bun:test";
+import { randomUUID } from "node:crypto";
 import { shopSpec } from "../../test/support/planning.ts";
 import { TaskWorld } from "../../test/support/task-world.ts";
+import { pauseConfirmMs } from "../base/limits.ts";
+import type { MemberStatus } from "../ha/state.ts";
 import type { DatabaseSpec } from "../spec/database-spec.ts";
 import { instanceId } from "../spec/ids.ts";
-import { haEpochs, haMembers } from "../store/schema.ts";
+import { haEpochs, haIntents, haMembers } from "../store/schema.ts";
 
 const ids = ["host-1", "host-2", "host-3"].map((host): string => instanceId("shop", "n1", host));
 const [a = "", b = "", c = ""] = ids;
@@ -22,6 +25,55 @@ async function withGroup(): Promise<TaskWorld> {
   expect(await world.ended(task)).toMatchObject({ status: "completed" });
   await worker.stop();
   return world;
+}
+
+/** What members write about themselves, which fake keepers do not. */
+async function saveStatuses(
+  { store }: TaskWorld,
+  instances: readonly string[],
+  more: Partial<MemberStatus>,
+): Promise<void> {
+  const statements = instances.map((id) => {
+    const status: MemberStatus = {
+      instance_id: id,
+      incarnation: "i",
+      beat: 1,
+      state: id === a ? "primary" : "standby",
+      role: id === a ? "primary" : "standby",
+      system_identifier: "7000000000000000001",
+      timeline: 1,
+      receive_lsn: "0/3000060",
+      replay_lsn: "0/3000060",
+      streaming: id !== a,
+      upstream: id === a ? null : a,
+      seen: { epoch: 1, seq: 0 },
+      vote: null,
+      unfit: null,
+      leaving: false,
+      ...more,
+    };
+    return store.db
+      .insert(haMembers)
+      .values({
+        instanceId: id,
+        databaseId: "shop",
+        nodeName: "n1",
+        status: JSON.stringify(status),
+        updatedAtMs: 0,
+      })
+      .toSQL();
+  });
+  await store.commit({ opId: randomUUID(), guards: [], statements });
+}
+
+/** Time goes on until there is an answer. */
+async function answered<T>({ clock }: TaskWorld, answer: Promise<T>): Promise<T> {
+  let ended = false;
+  const end = answer.finally(() => {
+    ended = true;
+  });
+  while (!ended) await clock.advance(100);
+  return end;
 }
 
 describe("topology", () => {
@@ -121,9 +173,9 @@ describe("topology", () => {
 test("a pause has an end, is replaced by the next one, and ends when told", async () => {
   const world = await withGroup();
   const { nodes } = world.operations;
-  await nodes.pause(n1, {});
+  await answered(world, nodes.pause(n1, {}));
   const until = new Date(world.clock.nowMs() + 60_000).toISOString().slice(0, 19);
-  const paused = await nodes.pause(n1, { ttl_s: 60, reason: "new disks" });
+  const paused = await answered(world, nodes.pause(n1, { ttl_s: 60, reason: "new disks" }));
   expect(paused.paused_until?.slice(0, 19)).toBe(until);
   const shown = async () => (await nodes.topology("shop")).nodes[0];
   expect(await shown()).toMatchObject({ pause_reason: "new disks" });
@@ -135,13 +187,37 @@ test("a pause has an end, is replaced by the next one, and ends when told", asyn
   ]);
   await world.clock.advance(61_000);
   expect((await shown())?.paused_until).toBeUndefined();
-  await nodes.pause(n1, { ttl_s: 600 });
+  await answered(world, nodes.pause(n1, { ttl_s: 600 }));
   await nodes.resume(n1);
   expect((await shown())?.paused_until).toBeUndefined();
   await expect(nodes.pause({ ...n1, nodeName: "n2" }, {})).rejects.toMatchObject({
     error: "invalid_input",
   });
 });
+
+test("a pause waits until all instances keep it, and names those that do not say so", async () => {
+  const world = await withGroup();
+  const beganMs = world.clock.monotonicMs();
+  const pause = world.operations.nodes.pause(n1, {});
+  await world.clock.advance(100);
+  const [intent] = await world.store.db.select().from(haIntents);
+  if (!intent) throw new Error("no pause");
+  await saveStatuses(world, [a, c], { pause: intent.id });
+  await saveStatuses(world, [b], { pause: "an older one" });
+  expect(await answered(world, pause)).toMatchObject({ unconfirmed: [b] });
+  expect(world.clock.monotonicMs() - beganMs).toBeGreaterThanOrEqual(pauseConfirmMs);
+  const next = world.operations.nodes.pause(n1, {});
+  await world.clock.advance(100);
+  const intents = await world.store.db.select().from(haIntents);
+  const id = intents.find((one) => one.state === "pending")?.id ?? "";
+  await world.store.commit({
+    opId: "members",
+    guards: [],
+    statements: [world.store.db.delete(haMembers).toSQL()],
+  });
+  await saveStatuses(world, ids, { pause: id });
+  expect((await answered(world, next)).unconfirmed).toBeUndefined();
+}, 20_000);
 
 test("history names primaries newest first, with the hosts that are still there", async () => {
   const world = await withGroup();
@@ -190,42 +266,9 @@ test("history names primaries newest first, with the hosts that are still there"
 });
 
 describe("explain", () => {
-  /** What members write about themselves, which fake keepers do not. */
   async function withStatuses(): Promise<TaskWorld> {
     const world = await withGroup();
-    const statuses = ids.map((id) => ({
-      instance_id: id,
-      incarnation: "i",
-      beat: 1,
-      state: id === a ? "primary" : "standby",
-      role: id === a ? "primary" : "standby",
-      system_identifier: "7000000000000000001",
-      timeline: 1,
-      receive_lsn: "0/3000060",
-      replay_lsn: "0/3000060",
-      streaming: id !== a,
-      upstream: id === a ? null : a,
-      seen: { epoch: 1, seq: 0 },
-      vote: null,
-      unfit: null,
-      leaving: false,
-    }));
-    await world.store.commit({
-      opId: "members",
-      guards: [],
-      statements: statuses.map((status) =>
-        world.store.db
-          .insert(haMembers)
-          .values({
-            instanceId: status.instance_id,
-            databaseId: "shop",
-            nodeName: "n1",
-            status: JSON.stringify(status),
-            updatedAtMs: 0,
-          })
-          .toSQL(),
-      ),
-    });
+    await saveStatuses(world, ids, {});
     await world.keepers.pass();
     return world;
   }

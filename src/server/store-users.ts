@@ -7,6 +7,7 @@ import { AppError, messageOf } from "../base/errors.ts";
 import {
   storeUsersCheckMs,
   storeUsersGraceMs,
+  storeUsersQuietMs,
   storeUsersSettleMs,
   storeUsersTellMs,
 } from "../base/limits.ts";
@@ -77,12 +78,18 @@ export class StoreUsers {
     const { environment, opened } = this.#member;
     const log = environment.log.component("cluster");
     let waiting: { readonly wantedMs: number; readonly sinceMs: number } | undefined;
+    let version = 0;
     while (!signal.aborted) {
-      await environment.clock.sleep(storeUsersCheckMs, signal).catch(() => undefined);
+      if (waiting) await environment.clock.sleep(storeUsersCheckMs, signal).catch(() => undefined);
+      else await opened.store.waitForNews(version, signal, storeUsersQuietMs);
       if (signal.aborted) return;
       try {
+        version = await opened.store.changeVersion(signal, storeUsersCheckMs);
         const wantedMs = await loadClusterSetting(opened.store.local, "store_users_after_ms");
-        if (wantedMs <= this.#madeMs) continue;
+        if (wantedMs <= this.#madeMs) {
+          waiting = undefined;
+          continue;
+        }
         const nowMs = environment.clock.monotonicMs();
         // A wish that came right after another was followed has its own time to wait.
         if (!waiting || waiting.wantedMs <= this.#madeMs) waiting = { wantedMs, sinceMs: nowMs };

@@ -133,6 +133,8 @@ export const NodePause = closed({
   /** Absent = not paused. */
   paused_until: Type.Optional(Timestamp),
   reason: Type.Optional(Type.String()),
+  /** Instances that have not said yet that they keep the pause; absent = all have. */
+  unconfirmed: Type.Optional(Type.Array(Type.String())),
 });
 export type NodePause = Static<typeof NodePause>;
 

@@ -50,6 +50,8 @@ export interface Prepared {
   readonly count: number;
   /** An unknown outcome may be resolved by sending it again. */
   readonly repeatable: boolean;
+  /** A read that the leader does best itself: see RqliteClient. */
+  readonly linearizable: boolean;
   /** Its success proves that there is a leader. */
   readonly needsLeader: boolean;
   /** Of one try, where the caller has a say. */
@@ -79,6 +81,7 @@ export function prepare(
     body,
     count: statements.length,
     repeatable: reads || options.idempotent === true,
+    linearizable: reads && level === "linearizable" && linearizableAs === "linearizable",
     needsLeader: !reads || level !== "none",
     timeoutMs: options.timeoutMs,
   };
@@ -120,6 +123,10 @@ export async function readResponse(
   if (response.ok) return parseAnswer(text, prepared.count);
   const message = `the store answered ${response.status}: ${text.trim().slice(0, 200)}`;
   switch (response.status) {
+    case 301:
+      return new StoreError("no_leader", message, {
+        elsewhere: originOf(response.headers.get("location")),
+      });
     case 401:
     case 403:
       return new StoreError("auth", "the store refused the credentials");
@@ -146,4 +153,9 @@ export function transportError(url: string, thrown: unknown, repeatable: boolean
   const what = isAbort(thrown) ? "did not answer in time" : `failed (${messageOf(thrown)})`;
   const reason = repeatable ? (isAbort(thrown) ? "timeout" : "unavailable") : "unknown";
   return new StoreError(reason, `${url} ${what}`, { cause: thrown });
+}
+
+/** Scheme, host and port of a redirection; undefined when it has none. */
+function originOf(location: string | null): string | undefined {
+  return location !== null && URL.canParse(location) ? new URL(location).origin : undefined;
 }

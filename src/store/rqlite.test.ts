@@ -74,6 +74,53 @@ async function deadUrl(): Promise<string> {
   return `http://127.0.0.1:${server.port}`;
 }
 
+describe("a linearizable read", () => {
+  const moved = (to: () => string) => () =>
+    new Response("", { status: 301, headers: { location: `${to()}/db/query?level=linearizable` } });
+
+  test("goes to the leader itself from then on", async () => {
+    const leader = serve(answer(ONE));
+    const own = serve(moved(() => leader.url));
+    const rqlite = client([own.url, leader.url]);
+    for (const _ of [1, 2, 3]) await rqlite.request([SELECT]);
+    expect([own.seen.length, leader.seen.length]).toEqual([1, 3]);
+    expect(leader.seen[2]).toContain("level=linearizable");
+  });
+
+  test("follows the next leader", async () => {
+    const next = serve(answer(ONE));
+    const leader = serve(
+      answer(ONE),
+      moved(() => next.url),
+    );
+    const own = serve(moved(() => leader.url));
+    const rqlite = client([own.url, leader.url, next.url]);
+    for (const _ of [1, 2, 3]) await rqlite.request([SELECT]);
+    expect([own.seen.length, leader.seen.length, next.seen.length]).toEqual([1, 2, 2]);
+  });
+
+  test.each([
+    ["is not reached", async () => deadUrl()],
+    ["is no node of ours", async () => "http://127.0.0.1:1"],
+  ])("is passed on while the leader %s", async (what, url) => {
+    const leader = await url();
+    const own = serve((request) =>
+      request.url.includes("redirect") ? moved(() => leader)() : Response.json(ONE),
+    );
+    const rqlite = client(what === "is not reached" ? [own.url, leader] : [own.url]);
+    for (const _ of [1, 2]) expect(await rqlite.request([SELECT])).toHaveLength(1);
+    expect(own.seen.map((seen) => seen.includes("redirect"))).toEqual([true, false, false]);
+  });
+
+  test("of the own copy, or a write, asks nobody else", async () => {
+    const own = serve(answer(ONE), answer(WRITTEN));
+    const rqlite = client([own.url]);
+    await rqlite.request([SELECT], { level: "none" });
+    await rqlite.request([INSERT]);
+    expect(own.seen.join()).not.toContain("redirect");
+  });
+});
+
 describe("what is sent", () => {
   test("reads to /db/query with their level, writes to /db/execute", async () => {
     const { url, seen } = serve(answer(ONE), answer(ONE), answer(WRITTEN), answer(WRITTEN));
@@ -83,7 +130,7 @@ describe("what is sent", () => {
     await rqlite.request([INSERT], { timeoutMs: 2_000 });
     await rqlite.request([INSERT], { transaction: true });
     expect(seen).toEqual([
-      "/db/query timeout=800ms&retries=0&level=linearizable&linearizable_timeout=800ms",
+      "/db/query timeout=800ms&retries=0&level=linearizable&redirect=true&linearizable_timeout=800ms",
       "/db/query timeout=800ms&retries=0&transaction=true&level=none&linearizable_timeout=800ms",
       "/db/execute timeout=1800ms&retries=0",
       "/db/execute timeout=800ms&retries=0&transaction=true",

@@ -6,6 +6,7 @@ import {
   storeAuthPatienceMs,
   storeDeadlineMs,
   storeLeaderlessMs,
+  storePassOnMs,
   storeProbeMs,
   storeReturnMs,
 } from "../base/limits.ts";
@@ -61,6 +62,8 @@ export interface RqliteOptions {
   readonly lacksSpace?: () => string | undefined;
 }
 
+/** The leader may have changed on the way. */
+const redirectsMax = 2;
 const BACKOFF = { firstMs: 20, maxMs: 400 };
 
 /** A client for the given nodes of one rqlite cluster. */
@@ -68,9 +71,18 @@ export function createRqlite(options: RqliteOptions): Rqlite {
   return new RqliteClient(options);
 }
 
+/**
+ * Requests go to one node, which passes on what only the leader can do. A linearizable read goes to the leader itself:
+ * a follower of rqlite 8 that passes one on makes a strong one of it, which every member writes to its log
+ * (`Store.Query` changes the level before it looks who leads).
+ */
 class RqliteClient implements Rqlite {
   readonly #options: RqliteOptions;
   #current = 0;
+  /** URL of the node that answered a linearizable read last. */
+  #leader: string | undefined;
+  /** Until then linearizable reads are passed on: the leader was not reached, or is none of ours. */
+  #passOnUntilMs = 0;
   /** When the client left its preferred node. */
   #leftMs = 0;
   /** Begin of the first try since which none that needs a leader succeeded, and no node had one. */
@@ -203,11 +215,43 @@ class RqliteClient implements Rqlite {
       this.#current = 0;
     }
     const index = this.#current % urls.length;
-    const answer = await this.#send(urls[index] ?? "", prepared, one);
+    const url = urls[index] ?? "";
+    const answer =
+      (await this.#readAtLeader(prepared, one, url)) ?? (await this.#send(url, prepared, one));
     const outage = answer instanceof StoreError && answer.kind === "retryable";
     // Others may have moved on from the same failure already.
     if (outage && this.#current % urls.length === index) this.#moveTo((index + 1) % urls.length);
     return answer;
+  }
+
+  /** Undefined for other requests, and when the leader is not reached: then others may know a way. */
+  async #readAtLeader(
+    prepared: Prepared,
+    one: Try,
+    first: string,
+  ): Promise<readonly QueryResult[] | StoreError | undefined> {
+    const { clock } = this.#options;
+    if (!prepared.linearizable || one.attempt > 0) return undefined;
+    if (clock.monotonicMs() < this.#passOnUntilMs) return undefined;
+    const query = { ...prepared.query, redirect: "true" };
+    let url = this.#urls().find((each) => each === this.#leader) ?? first;
+    for (let hop = 0; hop <= redirectsMax; hop++) {
+      const answer = await this.#send(url, { ...prepared, query }, one);
+      if (!(answer instanceof StoreError)) {
+        this.#leader = url;
+        return answer;
+      }
+      if (answer.statement !== undefined) return answer;
+      const next = this.#urls().find((each) => each === answer.elsewhere);
+      if (next === undefined) {
+        this.#leader = undefined;
+        if (url === first && answer.elsewhere === undefined) return answer;
+        break;
+      }
+      url = next;
+    }
+    this.#passOnUntilMs = clock.monotonicMs() + storePassOnMs;
+    return undefined;
   }
 
   async #send(

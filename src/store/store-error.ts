@@ -22,16 +22,19 @@ export class StoreError extends AppError {
   readonly reason: StoreReason;
   /** Position of the statement that failed, when one did. */
   readonly statement: number | undefined;
+  /** URL of the node that was named instead, when one was. */
+  readonly elsewhere: string | undefined;
 
   constructor(
     reason: StoreReason,
     message: string,
-    options?: { statement?: number; cause?: unknown },
+    options?: { statement?: number; elsewhere?: string | undefined; cause?: unknown },
   ) {
     super(kindOf(reason), message, options);
     this.name = "StoreError";
     this.reason = reason;
     this.statement = options?.statement;
+    this.elsewhere = options?.elsewhere;
   }
 }
 

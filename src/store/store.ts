@@ -1,7 +1,7 @@
 // The one way to change the store, and the two ways to read it. A change is one request: operation id,
 // guards, statements and the change version, all or nothing.
 import type { Clock } from "../base/clock.ts";
-import { changePollMs, storeDeadlineMs } from "../base/limits.ts";
+import { changePollMs, newsPollMs, storeDeadlineMs } from "../base/limits.ts";
 import { backoffMs } from "../base/retry.ts";
 import type { Rng } from "../base/rng.ts";
 import { createStoreDb, type StoreDb } from "./db.ts";
@@ -59,14 +59,16 @@ export interface Store {
    * deadline whether it was applied, other reasons when it was not.
    */
   commit(change: Change, signal?: AbortSignal): Promise<CommitOutcome>;
-  /** The version that grows with every commit, as this host's copy knows it. */
-  changeVersion(signal?: AbortSignal): Promise<number>;
+  /** The version that grows with every commit, as this host's copy knew it at most `maxAgeMs` ago (0 when absent). */
+  changeVersion(signal?: AbortSignal, maxAgeMs?: number): Promise<number>;
   /**
    * Resolves with the first version seen beyond `since`: at once for a commit of this process, else
    * after at most `pollMs` (`changePollMs` when absent). Outages are waited out. Rejects with the
    * signal's reason.
    */
   waitForChange(since: number, signal: AbortSignal, pollMs?: number): Promise<number>;
+  /** The same for those who can wait: looks once a second, and resolves after `maxMs` at the latest. Never rejects. */
+  waitForNews(since: number, signal: AbortSignal, maxMs: number): Promise<void>;
   /** Calls the listener after every commit of this process. Answers its removal. */
   onCommit(listener: () => void): () => void;
   /** Forgets operation ids older than this wall time, in milliseconds. */
@@ -82,6 +84,7 @@ export interface StoreDeps {
 /** The store over a migrated rqlite. */
 export function createStore(deps: StoreDeps): Store {
   const listeners = new Set<() => void>();
+  const shared = new SharedVersion(deps);
   return {
     db: createStoreDb(deps.rqlite, "linearizable"),
     display: createStoreDb(deps.rqlite, "linearizable"),
@@ -91,7 +94,8 @@ export function createStore(deps: StoreDeps): Store {
       if (outcome.ok) for (const listener of [...listeners]) listener();
       return outcome;
     },
-    changeVersion: (signal) => readVersion(deps.rqlite, "none", signal),
+    changeVersion: (signal, maxAgeMs = 0) => shared.read(signal, maxAgeMs),
+    waitForNews: (since, signal, maxMs) => waitForNews(deps, shared, { since, signal, maxMs }),
     waitForChange: (since, signal, pollMs = changePollMs) =>
       waitForChange(deps, listeners, { since, signal, pollMs }),
     onCommit(listener) {
@@ -227,6 +231,44 @@ async function readVersion(
   const value = result?.rows[0]?.[0];
   if (typeof value !== "number") throw new StoreError("sql", "the store has no change version");
   return value;
+}
+
+/** Many wait for the same news: one look serves all of them. */
+class SharedVersion {
+  readonly #deps: StoreDeps;
+  #newest: { readonly version: number; readonly atMs: number } | undefined;
+
+  constructor(deps: StoreDeps) {
+    this.#deps = deps;
+  }
+
+  async read(signal: AbortSignal | undefined, maxAgeMs: number): Promise<number> {
+    const atMs = this.#deps.clock.monotonicMs();
+    if (this.#newest && atMs - this.#newest.atMs < maxAgeMs) return this.#newest.version;
+    const version = await readVersion(this.#deps.rqlite, "none", signal);
+    this.#newest = { version, atMs };
+    return version;
+  }
+}
+
+interface WaitForNews {
+  readonly since: number;
+  readonly signal: AbortSignal;
+  readonly maxMs: number;
+}
+
+async function waitForNews(
+  { clock }: StoreDeps,
+  shared: SharedVersion,
+  { since, signal, maxMs }: WaitForNews,
+): Promise<void> {
+  const endMs = clock.monotonicMs() + maxMs;
+  while (!signal.aborted && clock.monotonicMs() < endMs) {
+    await clock.sleep(newsPollMs, signal).catch(() => undefined);
+    // A copy that cannot be asked has no news.
+    const version = await shared.read(signal, newsPollMs / 2).catch(() => since);
+    if (version > since) return;
+  }
 }
 
 const BEHIND = "this host's copy of the store has nothing yet";

@@ -19,7 +19,7 @@ import { answerFailsafe } from "../../../src/ha/failsafe.ts";
 import type { LocalView } from "../../../src/ha/observed.ts";
 import { isAsynchronous } from "../../../src/ha/quorum.ts";
 import type { HaSettings } from "../../../src/ha/settings.ts";
-import { situationOf } from "../../../src/ha/situation.ts";
+import { dueIntent, situationOf } from "../../../src/ha/situation.ts";
 import type { FailsafeQuestion, GroupView, HaIntent, MemberStatus } from "../../../src/ha/state.ts";
 import { formatLsn } from "../../../src/postgres/lsn.ts";
 import { slotLogBound } from "../../../src/postgres/recovery.ts";
@@ -425,6 +425,12 @@ export class Group implements GroupParts {
     return this.#statusNow();
   }
 
+  /** Id of the pause that is kept. */
+  get #pause(): string | undefined {
+    const { intents } = this.watch;
+    return dueIntent({ intents, wallMs: this.#deps.clock.nowMs() }, "pause")?.id;
+  }
+
   #statusNow(): MemberStatus {
     return memberStatusOf({
       self: this.#deps.file.instance_id,
@@ -434,6 +440,7 @@ export class Group implements GroupParts {
       local: this.#local,
       sight: this.watch.sight,
       unfit: this.#unfit(),
+      pause: this.#pause,
       slots: this.#deps.slots.positions,
     });
   }
@@ -556,7 +563,8 @@ export class Group implements GroupParts {
   /** Others hear at once of what they wait for. */
   #tellNews(): void {
     const { vote } = this.#file;
-    const news = `${this.#decision?.state} ${vote?.nonce ?? ""} ${this.#leavingSinceMs !== null}`;
+    const leaving = this.#leavingSinceMs !== null;
+    const news = `${this.#decision?.state} ${vote?.nonce} ${leaving} ${this.#pause}`;
     if (news === this.#told) return;
     this.#told = news;
     this.#beatAlarm.wake();

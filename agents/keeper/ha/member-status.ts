@@ -12,6 +12,7 @@ export interface StatusInput {
   readonly local: LocalView | undefined;
   readonly sight: LeaseSight | null;
   readonly unfit: string | null;
+  readonly pause: string | undefined;
   readonly slots: MemberStatus["slots"];
 }
 
@@ -39,6 +40,7 @@ export function memberStatusOf(input: StatusInput): MemberStatus {
     vote: local?.vote ?? null,
     unfit: input.unfit,
     leaving: (local?.leavingSinceMs ?? null) !== null,
+    ...(input.pause === undefined ? {} : { pause: input.pause }),
     ...(at && input.slots ? { slots: input.slots } : {}),
   };
 }
