@@ -5,14 +5,14 @@ import { labDirectory, open, type SystemName } from "../../test/ha-rig/open.ts";
 import type { System } from "../../test/ha-rig/system.ts";
 import { isPrimary } from "../../test/ha-rig/workload/route.ts";
 import type { LabHost } from "../../test/lab/lab.ts";
-import { median } from "../figures.ts";
-import { ByHand } from "./by-hand.ts";
 import { type CostOptions, parseCostOptions } from "./cost-options.ts";
+import { inTurns } from "./in-turns.ts";
 
-const clients = 4;
+const clients = 1;
 const scale = 10;
 /** What is measured is the steady state: agents that were just started have more to look at, as has PostgreSQL. */
 const settleMs = 15_000;
+const cpuS = 20;
 /** Not counted: PostgreSQL itself, the service manager and what it brings. */
 const uncounted = /postgres|systemd|\/sbin\/init|dbus|agetty|sshd|pgbench|psql|^$/;
 
@@ -41,20 +41,34 @@ function programOf(args: string): string {
   return /patroni|etcd|rqlited|pgherd (keeper|fencer|server)/.exec(args)?.[0] ?? args.slice(0, 40);
 }
 
-async function pgbench(system: System, host: LabHost, args: readonly string[]): Promise<string> {
+async function pgbench(
+  system: System,
+  host: LabHost,
+  args: readonly string[],
+  timeoutMs = 120_000,
+): Promise<string> {
   const { user, password, database } = system.login;
   const { address, port } = system.endpoint(host);
   const target = ["-h", address, "-p", String(port), "-U", user, database];
-  const { stdout } = await host.exec(["pgbench", ...args, ...target], {
-    env: { PGPASSWORD: password },
-    timeoutMs: 120_000,
-  });
-  return stdout;
+  const env = { PGPASSWORD: password };
+  const { stderr } = await host.exec(["pgbench", ...args, ...target], { env, timeoutMs });
+  return stderr;
 }
 
-async function transactionsPerSecond(system: System, host: LabHost, seconds: number) {
-  const args = ["-n", "-c", String(clients), "-j", "2", "-T", String(seconds)];
-  return Number(/tps = ([\d.]+)/.exec(await pgbench(system, host, args))?.[1]);
+/** As many clients as keep the machine busy; answers a line of progress for every second. */
+function load(system: System, host: LabHost, seconds: number): Promise<string> {
+  const args = ["-n", "-c", String(clients), "-j", "1", "-T", String(seconds)];
+  const timeoutMs = (seconds + 60) * 1_000;
+  return pgbench(system, host, [...args, "-P", "1", "--progress-timestamp"], timeoutMs);
+}
+
+/** The primary, on a host that does not lead the store: most are like it. */
+async function plainPrimary(system: System): Promise<LabHost> {
+  const primary = await primaryOf(system);
+  if ((await system.storeLeader()) !== primary) return primary;
+  const other = system.hosts.find((host) => host !== primary);
+  if (other) await system.switchover(primary, other);
+  return primaryOf(system);
 }
 
 async function primaryOf(system: System): Promise<LabHost> {
@@ -81,42 +95,50 @@ async function measure(name: SystemName, options: CostOptions): Promise<void> {
   const system = await open(name, `${labDirectory()}/${name}`);
   try {
     await system.up({ mode: "async", timings: "usual", major: 17 });
-    const primary = await primaryOf(system);
+    const primary = await plainPrimary(system);
     await pgbench(system, primary, ["-i", "-q", "-s", String(scale)]);
     await Bun.sleep(settleMs);
-    const idle = system.hosts.map(usageOf);
-    await Bun.sleep(options.seconds * 1_000);
     console.log(`\n${name}, ${await system.version()}`);
-    for (const [at, host] of system.hosts.entries()) {
-      const role = host === primary ? "primary" : "standby";
-      const lines = perSecond(idle[at] ?? [], usageOf(host), options.seconds);
-      console.log(`  ${role} ${host.name}, idle: ${lines.join("; ")}`);
-    }
-    await compare(system, options);
+    await cpuOf(system, primary, "idle", Bun.sleep(cpuS * 1_000));
+    await cpuOf(system, primary, "under pgbench", load(system, primary, cpuS));
+    await compare(system, primary, options);
   } finally {
     await system.lab.down();
   }
 }
 
-/** pgbench in turns: agents running, and the same servers with the same arguments started by hand. */
-async function compare(system: System, options: CostOptions): Promise<void> {
-  const withAgents: number[] = [];
-  const without: number[] = [];
-  for (let round = 0; round < options.rounds; round++) {
-    await Bun.sleep(settleMs);
-    withAgents.push(await transactionsPerSecond(system, await primaryOf(system), options.seconds));
-    const byHand = await ByHand.takeOver(system, await primaryOf(system));
-    await Bun.sleep(settleMs);
-    without.push(await transactionsPerSecond(system, byHand.primary, options.seconds));
-    await byHand.giveBack();
+/** What the processes beside PostgreSQL take while something goes on. */
+async function cpuOf(
+  system: System,
+  primary: LabHost,
+  what: string,
+  going: Promise<unknown>,
+): Promise<void> {
+  const before = system.hosts.map(usageOf);
+  await going;
+  for (const [at, host] of system.hosts.entries()) {
+    const role = host === primary ? "primary" : "standby";
+    const lines = perSecond(before[at] ?? [], usageOf(host), cpuS);
+    console.log(`  ${role} ${host.name}, ${what}: ${lines.join("; ")}`);
   }
-  const ratio = median(withAgents) / median(without);
+}
+
+async function compare(
+  system: System,
+  primary: LabHost,
+  { pairs, seconds }: CostOptions,
+): Promise<void> {
+  const { running, stopped, ratio, error } = await inTurns({
+    host: primary,
+    isAgent: (args) => !uncounted.test(args),
+    pairs,
+    seconds,
+    pgbench: (forS) => load(system, primary, forS),
+  });
   console.log(
-    `  pgbench, ${clients} clients: ${median(withAgents).toFixed(0)} tps with agents, ` +
-      `${median(without).toFixed(0)} without: × ${ratio.toFixed(3)} (n=${options.rounds})`,
+    `  pgbench, ${clients} clients: ${running.toFixed(0)} tps with agents, ${stopped.toFixed(0)} without: ` +
+      `× ${ratio.toFixed(3)} ± ${error.toFixed(3)} (n=${pairs})`,
   );
-  const each = withAgents.map((tps, at) => (tps / (without[at] ?? Number.NaN)).toFixed(2));
-  console.log(`  the same round by round: ${each.join(", ")}`);
 }
 
 const options = parseCostOptions(process.argv.slice(2));

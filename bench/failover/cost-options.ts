@@ -4,8 +4,9 @@ import { SYSTEMS, type SystemName } from "../../test/ha-rig/open.ts";
 
 export interface CostOptions {
   readonly systems: readonly SystemName[];
-  readonly rounds: number;
-  /** Length of one run of pgbench. */
+  /** How often agents are stopped and go on. */
+  readonly pairs: number;
+  /** Length of one turn. */
   readonly seconds: number;
 }
 
@@ -14,13 +15,13 @@ export function parseCostOptions(args: readonly string[]): CostOptions {
     args: [...args],
     options: {
       systems: { type: "string", default: SYSTEMS.join() },
-      rounds: { type: "string", default: "5" },
-      seconds: { type: "string", default: "10" },
+      pairs: { type: "string", default: "60" },
+      seconds: { type: "string", default: "4" },
     },
   });
   return {
     systems: SYSTEMS.filter((name) => values.systems.split(",").includes(name)),
-    rounds: Number(values.rounds),
+    pairs: Number(values.pairs),
     seconds: Number(values.seconds),
   };
 }

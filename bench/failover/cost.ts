@@ -1,6 +1,7 @@
 // Steady cost of what keeps a node available: memory and CPU time of its processes on every host, and what pgbench
-// loses to them. The same node is measured with the agents running and, in turns, run by hand without them.
-//   bun bench/failover/cost.ts [--systems pgherd,patroni] [--rounds 5] [--seconds 10]
+// loses to those of its own host. In turns these run and are stopped, while pgbench goes on; the other hosts, which
+// would have processors of their own, go on all the time.
+//   bun bench/failover/cost.ts [--systems pgherd,patroni] [--pairs 60] [--seconds 4]
 import { runInBox } from "../../test/ha-rig/open.ts";
 import { parseCostOptions } from "./cost-options.ts";
 

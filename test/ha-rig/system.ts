@@ -78,6 +78,12 @@ export interface System {
   stopStore(host: LabHost): Promise<() => Promise<void>>;
   /** Moves the primary to another host, as an operator asks for it; returns when that was answered. */
   switchover(from: LabHost, to: LabHost): Promise<void>;
+  /** Nothing is to happen by itself until `resume`. Both return when that is in force. */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** A logical slot of the plugin test_decoding that is there whoever is primary. */
+  makeSlot(name: string): Promise<void>;
+  dropSlot(name: string): Promise<void>;
   /** Stops the primary with everything beside it in an orderly way, as maintenance of its host does. */
   cleanStop(host: LabHost): Promise<void>;
   /** Starts again what `cleanStop` has stopped. */

@@ -20,6 +20,9 @@ const legacyControllers = [
   "systemd",
 ];
 
+/** The kernel's own choice. */
+const quotaPeriodUs = 100_000;
+
 /** Whether the control groups of this machine are the legacy hierarchies. */
 export function legacyCgroups(): boolean {
   return existsSync("/sys/fs/cgroup/memory/tasks");
@@ -67,6 +70,15 @@ export class HostCgroups {
 
   thaw(): void {
     this.#freezer("THAWED", "0");
+  }
+
+  /** Percent of one processor that everything in the host gets together; undefined = all there is. */
+  throttle(percent: number | undefined): void {
+    const quotaUs = percent === undefined ? undefined : (percent / 100) * quotaPeriodUs;
+    if (legacyCgroups())
+      writeFileSync(`/sys/fs/cgroup/cpu/${this.#name}/cpu.cfs_quota_us`, String(quotaUs ?? -1));
+    else
+      writeFileSync(`/sys/fs/cgroup/${this.#name}/cpu.max`, `${quotaUs ?? "max"} ${quotaPeriodUs}`);
   }
 
   remove(): void {

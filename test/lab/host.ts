@@ -150,6 +150,11 @@ export class LabHost {
     this.#cgroups.thaw();
   }
 
+  /** Percent of one processor that the whole host gets; undefined = all there is. */
+  throttle(percent: number | undefined): void {
+    this.#cgroups.throttle(percent);
+  }
+
   /** Takes all the space that is left on a disk. Only for disks whose size was given. */
   fillDisk(disk: Disk): void {
     if (this.#options.disks?.[disk] === undefined)

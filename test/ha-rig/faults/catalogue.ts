@@ -169,6 +169,11 @@ export function catalogue(detectionMs: number): CatalogueEntry[] {
       { fault: { kind: "disk-full", on: "primary", forMs: long }, kind: "small-disks" },
       { fault: { kind: "disk-full", on: "sync-standby", forMs: long }, kind: "small-disks" },
     ],
+    F21: [
+      { fault: { kind: "throttle", on: "primary", percent: 20, forMs: long }, quiet: true },
+      { fault: { kind: "throttle", on: "sync-standby", percent: 20, forMs: long }, quiet: true },
+      { fault: { kind: "throttle", on: "primary", percent: 5, forMs: long } },
+    ],
     F22: [
       { fault: { kind: "exhaust", forMs: long }, quiet: true },
       { fault: { kind: "cancel-waits", forMs: 5_000 }, quiet: true },
@@ -201,6 +206,20 @@ export function catalogue(detectionMs: number): CatalogueEntry[] {
       { fault: { kind: "meddle", how: "remove-standby-data" }, quiet: true },
       { fault: { kind: "meddle", how: "promote-standby" }, kind: "by-hand" },
     ],
+    F29: inPause(
+      [
+        { kind: "kill", what: ["postmaster"], on: "primary" },
+        { kind: "kill", what: ["agent", "fencer"], on: "primary" },
+        { kind: "partition", links: "alone", on: "primary", forMs: 0 },
+        { kind: "power-off", on: ["primary"], forMs: 0 },
+        { kind: "store-down", members: "leader", how: "stop", forMs: 0 },
+      ],
+      long,
+    ),
+    F30: [
+      { fault: beside({ kind: "switchover" }, 10, 15_000) },
+      { fault: beside({ kind: "clean-stop", forMs: 0 }, 5, 30_000) },
+    ],
   };
   return Object.entries(groups).flatMap(([group, rows]) =>
     rows.map((row, at) => ({
@@ -213,6 +232,14 @@ export function catalogue(detectionMs: number): CatalogueEntry[] {
       slow: row.slow ?? false,
     })),
   );
+}
+
+function inPause(faults: readonly Fault[], forMs: number): readonly Row[] {
+  return faults.map((fault) => ({ fault: { kind: "paused", fault, forMs } }));
+}
+
+function beside(fault: Fault, times: number, everyMs: number): Fault {
+  return { kind: "subscribed", fault: { kind: "repeat", fault, times, everyMs } };
 }
 
 /** What of the matrix cannot be done here, for the report. */

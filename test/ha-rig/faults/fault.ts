@@ -59,6 +59,17 @@ export type Fault =
       readonly delayMs: number;
       readonly forMs: number;
     }
+  /** The host gets so much of one processor, as beside a greedy neighbour. */
+  | {
+      readonly kind: "throttle";
+      readonly on: Role;
+      readonly percent: number;
+      readonly forMs: number;
+    }
+  /** During a pause, in which nobody else may become primary; the pause ends with the fault. */
+  | { readonly kind: "paused"; readonly fault: Fault; readonly forMs: number }
+  /** Beside a subscriber of a logical slot, which must be sent every row once at least. */
+  | { readonly kind: "subscribed"; readonly fault: Fault }
   | { readonly kind: "disk-full"; readonly on: Role; readonly forMs: number }
   | { readonly kind: "meddle"; readonly how: Meddling }
   /** Clients that are no superusers take every connection there is. */
@@ -94,6 +105,12 @@ export function describe(fault: Fault): string {
       return `store ${fault.members} ${fault.how === "kill" ? "killed" : "stopped"}${seconds}`;
     case "slow-link":
       return `slow link of ${fault.on} (${fault.delayMs} ms)${seconds}`;
+    case "throttle":
+      return `${fault.percent} % of a processor for ${fault.on}${seconds}`;
+    case "paused":
+      return `in a pause${seconds}: ${describe(fault.fault)}`;
+    case "subscribed":
+      return `beside a subscriber: ${describe(fault.fault)}`;
     case "disk-full":
       return `disk full on ${fault.on}${seconds}`;
     case "meddle":

@@ -4,6 +4,7 @@ import { ask } from "../facts.ts";
 import type { ProcessKind, System } from "../system.ts";
 import { Session } from "../workload/session.ts";
 import { APP } from "../workload/statements.ts";
+import { Subscriber } from "../workload/subscriber.ts";
 import type { Fault, Links, Meddling, Role } from "./fault.ts";
 import { find, type HostProcess, signal } from "./processes.ts";
 
@@ -45,6 +46,12 @@ export async function inject(fault: Fault, stage: Stage): Promise<Injected> {
       return storeDown(system, fault.members, fault.how);
     case "slow-link":
       return slowLink(system, await host(stage, fault.on), fault.delayMs);
+    case "throttle":
+      return throttle(await host(stage, fault.on), fault.percent);
+    case "paused":
+      return paused(fault.fault, stage);
+    case "subscribed":
+      return subscribed(fault.fault, stage);
     case "disk-full":
       return fillDisk(await host(stage, fault.on));
     case "meddle":
@@ -206,6 +213,36 @@ async function slowLink(system: System, hit: LabHost, delayMs: number): Promise<
   }
   const undo = () => system.lab.heal();
   return { hosts: names([hit]), note: "", undo };
+}
+
+function throttle(hit: LabHost, percent: number): Injected {
+  hit.throttle(percent);
+  const undo = async () => hit.throttle(undefined);
+  return { hosts: names([hit]), note: "", undo };
+}
+
+async function paused(fault: Fault, stage: Stage): Promise<Injected> {
+  const before = await host(stage, "primary");
+  await stage.system.pause();
+  const injected = await inject(fault, stage);
+  const undo = async () => {
+    const now = stage.primary();
+    await injected.undo?.();
+    await stage.system.resume();
+    if (now !== undefined && now !== before.name)
+      throw new Error(`${now} became primary during a pause`);
+  };
+  return { ...injected, undo };
+}
+
+async function subscribed(fault: Fault, stage: Stage): Promise<Injected> {
+  const subscriber = await Subscriber.start(stage.system, () => stage.primary());
+  const injected = await inject(fault, stage);
+  const undo = async () => {
+    await injected.undo?.();
+    await subscriber.finish();
+  };
+  return { ...injected, undo };
 }
 
 async function fillDisk(hit: LabHost): Promise<Injected> {

@@ -182,11 +182,41 @@ export class Pgherd implements System {
   }
 
   async switchover(_: LabHost, to: LabHost): Promise<void> {
-    const path = `/v1/databases/${database}/nodes/${node}/switchover`;
     const body = { candidate_instance_id: this.#instances.get(to.name) };
-    const member = this.#members.find(({ host }) => host === to);
-    const task = await member?.change("POST", path, body);
-    if (task?.status !== "completed") throw new Error(`switchover: ${JSON.stringify(task)}`);
+    await this.#change("POST", "switchover", body, to);
+  }
+
+  async pause(): Promise<void> {
+    const path = `/v1/databases/${database}/nodes/${node}/pause`;
+    const answer = await this.#members[0]?.api("POST", path, {});
+    if (answer?.status_code !== 200 || answer.unconfirmed)
+      throw new Error(`pause: ${JSON.stringify(answer)}`);
+  }
+
+  /** The store may be choosing a leader. */
+  async resume(): Promise<void> {
+    await eventually("the end of the pause", async () => {
+      const path = `/v1/databases/${database}/nodes/${node}/resume`;
+      const answers = await Promise.all(this.#members.map((member) => member.api("POST", path)));
+      return answers.some(({ status_code }) => status_code === 200);
+    });
+  }
+
+  makeSlot(name: string): Promise<void> {
+    const slot = { name, type: "logical", plugin: "test_decoding", database };
+    return this.#change("POST", "slots", slot);
+  }
+
+  dropSlot(name: string): Promise<void> {
+    return this.#change("DELETE", `slots/${name}`);
+  }
+
+  /** Asks one host, the first unless it is said, for a change of the node and waits until it is done. */
+  async #change(method: string, what: string, body?: object, asked?: LabHost): Promise<void> {
+    const path = `/v1/databases/${database}/nodes/${node}/${what}`;
+    const member = this.#members.find(({ host }) => host === (asked ?? this.hosts[0]));
+    const task = await member?.change(method, path, body);
+    if (task?.status !== "completed") throw new Error(`${method} ${what}: ${JSON.stringify(task)}`);
   }
 
   async cleanStop(host: LabHost): Promise<void> {

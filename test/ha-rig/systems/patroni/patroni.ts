@@ -148,6 +148,41 @@ export class Patroni implements System {
     if (answer.status !== 200) throw new Error(`switchover: ${answer.status} ${text}`);
   }
 
+  async pause(): Promise<void> {
+    await this.#configure({ pause: true });
+    await eventually("every member knows of the pause", async () => {
+      const answers = await Promise.all(
+        this.hosts.map(({ address }) => fetch(`http://${address}:${PORTS.rest}/patroni`)),
+      );
+      const states = await Promise.all(answers.map((answer): Promise<unknown> => answer.json()));
+      return states.every((state) => Object(state).pause === true);
+    });
+  }
+
+  resume(): Promise<void> {
+    return this.#configure({ pause: null });
+  }
+
+  makeSlot(name: string): Promise<void> {
+    const { database } = this.login;
+    return this.#configure({
+      slots: { [name]: { type: "logical", database, plugin: "test_decoding" } },
+    });
+  }
+
+  dropSlot(name: string): Promise<void> {
+    return this.#configure({ slots: { [name]: null } });
+  }
+
+  async #configure(change: object): Promise<void> {
+    const body = JSON.stringify(change);
+    const signal = AbortSignal.timeout(switchoverMs);
+    const [host] = this.hosts;
+    const url = `http://${host?.address}:${PORTS.rest}/config`;
+    const answer = await fetch(url, { method: "PATCH", body, signal });
+    if (answer.status !== 200) throw new Error(`${body}: ${answer.status}`);
+  }
+
   async cleanStop(host: LabHost): Promise<void> {
     await host.exec(["systemctl", "stop", "patroni"]);
   }

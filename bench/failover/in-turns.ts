@@ -1,0 +1,96 @@
+// What pgbench does while the agents of the primary's host run and while they are stopped, in turns and within one
+// run, so that the machine's own ups and downs, which are larger than what is measured, meet both alike.
+import { processesOf, signal } from "../../test/ha-rig/faults/processes.ts";
+import type { LabHost } from "../../test/lab/lab.ts";
+
+/** Not counted after each turn: agents have something to catch up with then. */
+const settleS = 1;
+
+export interface TurnOptions {
+  readonly host: LabHost;
+  /** Whether a process is an agent, by its command line. */
+  readonly isAgent: (args: string) => boolean;
+  readonly pairs: number;
+  /** Length of one turn; shorter than any lease. */
+  readonly seconds: number;
+  /** Runs pgbench for so many seconds with a line of progress every second; answers its standard error. */
+  readonly pgbench: (seconds: number) => Promise<string>;
+}
+
+export interface InTurns {
+  /** Transactions per second. */
+  readonly running: number;
+  readonly stopped: number;
+  /** Mean of running : stopped, each turn beside the two around it. */
+  readonly ratio: number;
+  /** Standard error of the ratio. */
+  readonly error: number;
+}
+
+interface Turn {
+  readonly stopped: boolean;
+  readonly fromS: number;
+  readonly toS: number;
+}
+
+export async function inTurns(options: TurnOptions): Promise<InTurns> {
+  const { pairs, seconds, pgbench } = options;
+  // A turn takes a little longer than it should; what is left of pgbench then goes to waste.
+  const output = pgbench(Math.ceil((2 * pairs + 1) * (seconds + 0.3) + settleS));
+  const turns: Turn[] = [];
+  await Bun.sleep(1_000);
+  for (let at = 0; at <= 2 * pairs; at++) {
+    const stopped = at % 2 === 0;
+    const fromS = Date.now() / 1_000 + settleS;
+    const resume = stopped ? await stop(options) : undefined;
+    await Bun.sleep(seconds * 1_000);
+    turns.push({ stopped, fromS, toS: Date.now() / 1_000 });
+    await resume?.();
+  }
+  return compare(turns, progressOf(await output));
+}
+
+/** Also the host's service manager, which would restart agents that do not answer it. */
+async function stop({ host, isAgent }: TurnOptions): Promise<() => Promise<void>> {
+  const all = processesOf(host);
+  const manager = all.filter(({ pid }) => pid === host.pid());
+  const agents = all.filter(({ args }) => isAgent(args));
+  signal(manager, "SIGSTOP");
+  signal(agents, "SIGSTOP");
+  return async () => {
+    signal(agents, "SIGCONT");
+    // They have told it that they live before it looks.
+    await Bun.sleep(settleS * 500);
+    signal(manager, "SIGCONT");
+  };
+}
+
+/** Ends of seconds and transactions per second within them, as `pgbench -P 1 --progress-timestamp` tells. */
+function progressOf(text: string): readonly { readonly endS: number; readonly tps: number }[] {
+  return [...text.matchAll(/^progress: (\d+\.\d+) s, (\d+\.\d+) tps/gm)].map(([, endS, tps]) => ({
+    endS: Number(endS),
+    tps: Number(tps),
+  }));
+}
+
+function compare(turns: readonly Turn[], progress: ReturnType<typeof progressOf>): InTurns {
+  const rates = turns.map(({ fromS, toS }) =>
+    mean(progress.filter(({ endS }) => endS - 1 >= fromS && endS <= toS).map(({ tps }) => tps)),
+  );
+  const ratios = turns.flatMap(({ stopped }, at) => {
+    const around = ((rates[at - 1] ?? Number.NaN) + (rates[at + 1] ?? Number.NaN)) / 2;
+    return stopped ? [] : [(rates[at] ?? Number.NaN) / around];
+  });
+  const ratio = mean(ratios);
+  const variance = mean(ratios.map((each) => (each - ratio) ** 2));
+  return {
+    running: mean(rates.filter((_, at) => turns[at]?.stopped === false)),
+    stopped: mean(rates.filter((_, at) => turns[at]?.stopped === true)),
+    ratio,
+    error: Math.sqrt(variance / ratios.length),
+  };
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
