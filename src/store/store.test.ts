@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { losing } from "../../test/contract/store.ts";
 import { createSqlite, memoryStoreParts } from "../../test/support/sqlite-store.ts";
 import { FakeClock } from "../base/fake-clock.ts";
-import { storeDeadlineMs } from "../base/limits.ts";
+import { newsPollMs, storeDeadlineMs } from "../base/limits.ts";
 import { seededRng } from "../base/rng.ts";
 import { migrate } from "./migrate.ts";
 import { migrations } from "./migrations.gen.ts";
@@ -81,6 +81,61 @@ describe("waiting for a change", () => {
     controller.abort(new Error("enough"));
     expect(await waiting).toEqual(new Error("enough"));
     expect(clock.waiting).toBe(0);
+  });
+});
+
+describe("waiting for news", () => {
+  async function counting() {
+    const clock = new FakeClock();
+    const { rqlite } = await memoryStoreParts(clock);
+    let looks = 0;
+    const counted: Rqlite = {
+      async request(...args) {
+        looks += 1;
+        return rqlite.request(...args);
+      },
+    };
+    const other = createStore({ rqlite, clock, rng: seededRng(2) });
+    const store = createStore({ rqlite: counted, clock, rng: seededRng(1) });
+    return { clock, store, other, looks: () => looks };
+  }
+
+  test("those who can wait share their looks, and wait no longer than they said", async () => {
+    const { clock, store, looks } = await counting();
+    const ended: number[] = [];
+    const waits = [10_000, 10_000, 10_000].map((maxMs) =>
+      store.waitForNews(0, never, maxMs).then(() => ended.push(clock.monotonicMs())),
+    );
+    const beganMs = clock.monotonicMs();
+    await clock.advance(10_000);
+    await Promise.all(waits);
+    expect(ended).toEqual([10_000, 10_000, 10_000].map((ms) => beganMs + ms));
+    expect(looks()).toBe(10_000 / newsPollMs);
+  });
+
+  test("a change is heard of at the next look; an outage and an end are no news", async () => {
+    const { clock, store, other } = await counting();
+    const stop = new AbortController();
+    let heard = false;
+    const waiting = store.waitForNews(0, never, 60_000).then(() => {
+      heard = true;
+    });
+    const ended = store.waitForNews(5, stop.signal, 60_000);
+    await clock.advance(newsPollMs);
+    expect(heard).toBe(false);
+    await other.commit(change);
+    await clock.advance(newsPollMs);
+    await waiting;
+    stop.abort();
+    await ended;
+    const broken = createStore({
+      rqlite: failing(createSqlite(), "unavailable").rqlite,
+      clock,
+      rng: seededRng(3),
+    });
+    const inVain = broken.waitForNews(0, never, 3 * newsPollMs);
+    await clock.advance(3 * newsPollMs);
+    await inVain;
   });
 });
 
