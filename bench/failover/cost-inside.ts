@@ -8,7 +8,7 @@ import type { LabHost } from "../../test/lab/lab.ts";
 import { type CostOptions, parseCostOptions } from "./cost-options.ts";
 import { inTurns } from "./in-turns.ts";
 
-const clients = 1;
+const clients = 4;
 const scale = 10;
 /** What is measured is the steady state: agents that were just started have more to look at, as has PostgreSQL. */
 const settleMs = 15_000;
@@ -57,7 +57,7 @@ async function pgbench(
 
 /** As many clients as keep the machine busy; answers a line of progress for every second. */
 function load(system: System, host: LabHost, seconds: number): Promise<string> {
-  const args = ["-n", "-c", String(clients), "-j", "1", "-T", String(seconds)];
+  const args = ["-n", "-c", String(clients), "-j", "2", "-T", String(seconds)];
   const timeoutMs = (seconds + 60) * 1_000;
   return pgbench(system, host, [...args, "-P", "1", "--progress-timestamp"], timeoutMs);
 }

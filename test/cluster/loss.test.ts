@@ -59,6 +59,23 @@ describe("three members", () => {
     }
   });
 
+  test("reads, whoever is asked, leave nothing in the log of the store", async () => {
+    const leader = await cluster.leader();
+    const newest = async () => {
+      const { body } = await leader.store("/status?key=store.raft.last_log_index");
+      return Number(String(body).replaceAll('"', ""));
+    };
+    const reads = 100;
+    for (const host of cluster.hosts) {
+      const before = await newest();
+      for (let turn = 0; turn < reads; turn++) {
+        expect((await host.get("/v1/cluster/join-tokens")).status).toBe(200);
+      }
+      // Reports are written meanwhile.
+      expect((await newest()) - before).toBeLessThan(reads / 2);
+    }
+  });
+
   test("the loss of the leader costs at most three seconds, and no wrong answer", async () => {
     const leader = await cluster.leader();
     const [survivor] = cluster.hosts.filter((host) => host !== leader);
