@@ -315,17 +315,19 @@ async function repeat(
   everyMs: number,
   stage: Stage,
 ): Promise<Injected> {
-  const hit: string[] = [];
+  const hit = new Set<string>();
+  let done = 0;
   for (let time = 0; time < times; time++) {
     if (stage.primary() !== undefined) {
       const injected = await inject(fault, stage);
-      hit.push(...injected.hosts);
+      for (const name of injected.hosts) hit.add(name);
+      done += 1;
       await Bun.sleep(everyMs / 2);
       await injected.undo?.();
     }
     await Bun.sleep(everyMs / 2);
   }
-  return { hosts: [...new Set(hit)], note: `${hit.length} of ${times} times`, undo: undefined };
+  return { hosts: [...hit], note: `${done} of ${times} times`, undo: undefined };
 }
 
 async function switchover(stage: Stage): Promise<Injected> {
