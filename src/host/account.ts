@@ -1,5 +1,5 @@
 // Users of this machine by name and by number. /etc/passwd first; name services only for the rest.
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { AppError } from "../base/errors.ts";
 
 export interface Account {
@@ -56,12 +56,18 @@ export function asUser(
   ];
 }
 
+const PASSWD = "/etc/passwd";
+let passwd: { readonly seen: string; readonly accounts: readonly Account[] } | undefined;
+
+/** The file is asked for again and again, and hardly ever another. */
 function inPasswd(wanted: (account: Account) => boolean): Account | undefined {
-  for (const line of readFileSync("/etc/passwd", "utf8").split("\n")) {
-    const account = parseLine(line);
-    if (account && wanted(account)) return account;
+  const { ino, size, mtimeMs } = statSync(PASSWD);
+  const seen = `${ino} ${size} ${mtimeMs}`;
+  if (passwd?.seen !== seen) {
+    const lines = readFileSync(PASSWD, "utf8").split("\n");
+    passwd = { seen, accounts: lines.flatMap((line) => parseLine(line) ?? []) };
   }
-  return undefined;
+  return passwd.accounts.find(wanted);
 }
 
 function fromNameServices(key: string): Account | undefined {

@@ -13,6 +13,8 @@ import { runLocally } from "./local-run.ts";
 import { hasCode } from "./process.ts";
 
 const NEW_FILE = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW;
+/** Of a file that seems to be empty. */
+const LEAST_READ_BYTES = 4_096;
 const EXISTING_DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
 /** The executor of the host this process runs on. */
@@ -181,18 +183,28 @@ async function readBounded(path: string, bytesMax: number): Promise<Uint8Array> 
   // Not blocking: a named pipe in this place must not hang the reader.
   const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    if (!(await handle.stat()).isFile()) throw new AppError("terminal", "it is not a file");
-    const buffer = new Uint8Array(bytesMax + 1);
+    const found = await handle.stat();
+    if (!found.isFile()) throw new AppError("terminal", "it is not a file");
+    // Files of /proc have no size, and others may grow while they are read.
+    let buffer = new Uint8Array(Math.min(Math.max(found.size, LEAST_READ_BYTES), bytesMax) + 1);
     let length = 0;
-    while (length <= bytesMax) {
+    for (;;) {
       const { bytesRead } = await handle.read(buffer, length, buffer.length - length, length);
       if (bytesRead === 0) return buffer.slice(0, length);
       length += bytesRead;
+      if (length > bytesMax) break;
+      if (length === buffer.length) buffer = grown(buffer, Math.min(2 * length, bytesMax + 1));
     }
     throw new AppError("terminal", `it is longer than ${bytesMax} bytes`);
   } finally {
     await handle.close();
   }
+}
+
+function grown(buffer: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(length);
+  larger.set(buffer);
+  return larger;
 }
 
 async function syncDirectory(path: string): Promise<void> {

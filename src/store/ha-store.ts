@@ -32,7 +32,7 @@ export interface DesiredState {
 export interface Glance {
   /** Grows with every change of the cluster. */
   readonly version: number;
-  /** Changes with every renewal of the node's lease and every word of its members. */
+  /** Changes with every renewal of the node's lease; what its members have to say at once changes the version. */
   readonly group: string;
 }
 
@@ -111,9 +111,7 @@ function directly(rqlite: Rqlite): PatientWrites {
 
 function selectGlance(instanceId: string): Query {
   return {
-    sql: `SELECT c.version, l.epoch, l.seq, l.nonce,
-                 (SELECT sum(m.updated_at_ms) FROM ha_members m
-                   WHERE m.database_id = i.database_id AND m.node_name = i.node_name)
+    sql: `SELECT c.version, l.epoch, l.seq, l.nonce
             FROM changes c
             LEFT JOIN instances i ON i.id = ?
             LEFT JOIN ha_leases l ON l.database_id = i.database_id AND l.node_name = i.node_name

@@ -1,6 +1,5 @@
 // Asks for a new connection, again and again: an existing session goes on working under a postmaster that is stopped
 // (SIGSTOP) or cannot fork, so only a new one proves that PostgreSQL serves.
-import { connect } from "node:net";
 import type { BootClock } from "../../../src/base/boot-clock.ts";
 import type { Clock } from "../../../src/base/clock.ts";
 import {
@@ -28,16 +27,24 @@ function startupPacket(): Buffer {
 export function probeOnce(socketPath: string, clock: Clock): Promise<ProbeOutcome> {
   return new Promise((resolve) => {
     const over = new AbortController();
-    const socket = connect({ path: socketPath });
+    let connection: Bun.Socket<undefined> | undefined;
     const settle = (outcome: ProbeOutcome) => {
+      if (over.signal.aborted) return;
       over.abort();
-      socket.destroy();
+      connection?.terminate();
       resolve(outcome);
     };
-    socket.once("error", () => settle("refused"));
-    socket.once("close", () => settle("refused"));
-    socket.once("connect", () => socket.write(startupPacket()));
-    socket.once("data", () => settle("answers"));
+    const socket: Bun.SocketHandler<undefined> = {
+      open(opened) {
+        connection = opened;
+        if (over.signal.aborted) opened.terminate();
+        else opened.write(startupPacket());
+      },
+      data: () => settle("answers"),
+      error: () => settle("refused"),
+      close: () => settle("refused"),
+    };
+    Bun.connect({ unix: socketPath, socket }).catch(() => settle("refused"));
     clock.sleep(freshProbeTimeoutMs, over.signal).then(
       () => settle("silent"),
       () => undefined,
