@@ -2,6 +2,7 @@
 // The fencer's unit holds PostgreSQL; the keeper's can be stopped and upgraded without PostgreSQL noticing.
 import { AppError } from "../../base/errors.ts";
 import { fencerWatchdogMs, unitStopTimeoutS } from "../../base/limits.ts";
+import { allocatorEnvironment } from "../../host/detached.ts";
 import { renderCommand } from "../../host/quote.ts";
 import { type Role, unitName } from "./names.ts";
 import type { KeeperInputs } from "./resources.ts";
@@ -11,6 +12,10 @@ export interface UnitInput {
   readonly launcher: readonly [string, ...string[]];
   readonly inputs: KeeperInputs;
 }
+
+const environment = Object.entries(allocatorEnvironment).map(
+  ([name, value]) => `Environment=${name}=${value}`,
+);
 
 /** The text of one unit file. */
 export function renderUnit(role: Role, input: UnitInput): string {
@@ -46,7 +51,7 @@ function renderFencer(input: UnitInput): string {
     "",
     "[Service]",
     "Type=notify",
-    "Environment=MIMALLOC_PURGE_DELAY=-1",
+    ...environment,
     "NotifyAccess=main",
     `WatchdogSec=${fencerWatchdogMs}ms`,
     "WatchdogSignal=SIGKILL",
@@ -101,7 +106,7 @@ function renderKeeper(input: UnitInput): string {
     "",
     "[Service]",
     "Type=simple",
-    "Environment=MIMALLOC_PURGE_DELAY=-1",
+    ...environment,
     `ExecStart=${execLine([...launcher, "keeper", "--file", inputs.keeper_file])}`,
     `ExecStop=${execLine(leaveWithPostgres(fencer))}`,
     "KillMode=mixed",
