@@ -152,7 +152,7 @@ async function probe(deps: ObserveDeps, memory: Memory): Promise<void> {
   if (memory.accepting && fresh && memory.session?.usable) return;
   try {
     const open = await session(deps, memory);
-    const [row] = await open.query(selectStatus);
+    const [row] = await open.query(selectStatus, [], { kept: true });
     memory.status = row ? parseServerStatus(row) : undefined;
     memory.statusAtMs = clock.monotonicMs();
     if (memory.accepting) {
@@ -164,7 +164,9 @@ async function probe(deps: ObserveDeps, memory: Memory): Promise<void> {
     memory.readyAtMs = clock.monotonicMs();
     memory.accepting = true;
   } catch (error) {
-    deps.log.debug("PostgreSQL does not answer", { error: messageOf(error) });
+    // Not from PostgreSQL: a mistake of the keeper must not look like a server that starts for ever.
+    const level = error instanceof AppError ? "debug" : "error";
+    deps.log[level]("PostgreSQL does not answer", { error: messageOf(error) });
     memory.accepting = false;
   }
 }

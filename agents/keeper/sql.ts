@@ -48,6 +48,8 @@ export interface QueryOptions {
   /** `sqlDeadlineMs` when absent. */
   readonly deadlineMs?: number;
   readonly signal?: AbortSignal;
+  /** The session keeps it parsed and planned, for what is asked again and again; statements with parameters always are. */
+  readonly kept?: boolean;
 }
 
 export interface SqlSession {
@@ -182,7 +184,9 @@ class Session implements SqlSession {
 
   async query(text: string, params: readonly unknown[] = [], options: QueryOptions = {}) {
     if (!this.#usable) throw new SqlError("the session has ended", undefined, undefined);
-    const running = this.#connection.unsafe(text, [...params]);
+    const running = options.kept
+      ? this.#connection(new Template(text))
+      : this.#connection.unsafe(text, [...params]);
     try {
       const limitMs = options.deadlineMs ?? sqlDeadlineMs;
       const rows: readonly Row[] = await within(running, limitMs, this.#clock, options.signal);
@@ -202,6 +206,16 @@ class Session implements SqlSession {
   async close(): Promise<void> {
     this.#usable = false;
     await this.#sql.close({ timeout: 0 });
+  }
+}
+
+/** Without parameters, only what is written as a template is kept by the client. */
+class Template extends Array<string> implements TemplateStringsArray {
+  declare readonly raw: readonly string[];
+
+  constructor(text: string) {
+    super(text);
+    Object.defineProperty(this, "raw", { value: [text] });
   }
 }
 

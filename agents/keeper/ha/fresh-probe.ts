@@ -58,6 +58,8 @@ export interface FreshProbeDeps {
   /** undefined while PostgreSQL should not be asked. */
   readonly socketPath: () => string | undefined;
   readonly postmasterPid: () => number | undefined;
+  /** For how long an answer is believed. */
+  readonly believedMs: () => number;
   readonly onChange: () => void;
 }
 
@@ -65,6 +67,8 @@ export class FreshProbe {
   readonly #deps: FreshProbeDeps;
   #failures = 0;
   #failingSinceMs: number | undefined;
+  /** Boot clock. */
+  #answeredAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(deps: FreshProbeDeps) {
     this.#deps = deps;
@@ -79,31 +83,46 @@ export class FreshProbe {
   reset(): void {
     this.#failures = 0;
     this.#failingSinceMs = undefined;
+    this.#answeredAtMs = Number.NEGATIVE_INFINITY;
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, boot, socketPath, onChange } = this.#deps;
+    const { clock } = this.#deps;
     while (!signal.aborted) {
-      const path = socketPath();
-      const startedMs = boot.bootMs();
-      const outcome = path === undefined ? undefined : await this.#attempt(path);
-      if (outcome === undefined || outcome === "answers") {
-        this.reset();
-      } else {
-        this.#failures += 1;
-        this.#failingSinceMs ??= startedMs;
-        if (this.#failures === FAILURES_BELIEVED) onChange();
-      }
+      await this.look();
       const pauseMs = this.#failures > 0 ? freshProbeAgainMs : freshProbeIntervalMs;
       await clock.sleep(pauseMs, signal).catch(() => undefined);
     }
   }
 
-  /** A postmaster that is stopped need not be asked: the kernel says so. */
-  async #attempt(path: string): Promise<ProbeOutcome> {
-    const pid = this.#deps.postmasterPid();
+  /** One look. */
+  async look(): Promise<void> {
+    const { boot, socketPath, onChange } = this.#deps;
+    const path = socketPath();
+    if (path === undefined) {
+      this.reset();
+      return;
+    }
+    const startedMs = boot.bootMs();
+    if ((await this.#attempt(path, startedMs)) === "answers") {
+      this.#failures = 0;
+      this.#failingSinceMs = undefined;
+      return;
+    }
+    this.#failures += 1;
+    this.#failingSinceMs ??= startedMs;
+    if (this.#failures === FAILURES_BELIEVED) onChange();
+  }
+
+  /** A postmaster that is stopped need not be asked, the kernel says so; nor one that has just answered. */
+  async #attempt(path: string, nowMs: number): Promise<ProbeOutcome> {
+    const { clock, postmasterPid, believedMs } = this.#deps;
+    const pid = postmasterPid();
     if (pid !== undefined && readProcess(pid)?.state === "T") return "silent";
-    return probeOnce(path, this.#deps.clock);
+    if (this.#failures === 0 && nowMs - this.#answeredAtMs < believedMs()) return "answers";
+    const outcome = await probeOnce(path, clock);
+    if (outcome === "answers") this.#answeredAtMs = nowMs;
+    return outcome;
   }
 }
 

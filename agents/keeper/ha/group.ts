@@ -1,6 +1,7 @@
 import { statfs } from "node:fs/promises";
 import { AppError, messageOf } from "../../../src/base/errors.ts";
 import {
+  freshProbeBelievedMs,
   hotMs,
   leaseGlanceFreshMs,
   leaseLookHotMs,
@@ -145,6 +146,7 @@ export class Group implements GroupParts {
       boot,
       socketPath: () => this.#socketPath(),
       postmasterPid: () => memory.postmasterPid,
+      believedMs: () => Math.min(this.#ha.settings.loop_ms / 2, freshProbeBelievedMs),
       onChange,
     });
     const { base_dir } = deps.file.layout;

@@ -20,7 +20,7 @@ const pollMs = 20;
 
 /** See `StandbyMechanics.positions`. */
 export async function readPositions(deps: StandbyDeps, session: SqlSession): Promise<Positions> {
-  const [row = {}] = await session.query(selectPositions);
+  const [row = {}] = await session.query(selectPositions, [], { kept: true });
   const inRecovery = row.in_recovery === true;
   const receiveLsn = lsnOf(row.receive_lsn);
   const replayLsn = lsnOf(row.replay_lsn);
