@@ -27,7 +27,7 @@ import {
 } from "./process.ts";
 
 /**
- * For servers, keepers and fencers. Looking again and again for memory to hand back, a few pages each time, took a
+ * For keepers and fencers. Looking again and again for memory to hand back, a few pages each time, took a
  * seventh of the CPU time of a keeper; what they free they soon need again.
  */
 export const allocatorEnvironment = { MIMALLOC_PURGE_DELAY: "-1" } as const;

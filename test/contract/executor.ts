@@ -187,6 +187,9 @@ function fileContract(place: Place): void {
     expect(await host.stat(at("none/deeper"))).toBeUndefined();
     await host.put(at("f"), "12345", { mode: 0o600 });
     expect(await host.get(at("f"), { bytesMax: 5 })).toHaveLength(5);
+    const long = "0123456789".repeat(1_000);
+    await host.put(at("long"), long, { mode: 0o600 });
+    expect(new TextDecoder().decode(await host.get(at("long")))).toBe(long);
     await expect(host.get(at("f"), { bytesMax: 4 })).rejects.toThrow("longer than 4 bytes");
     await host.mkdir(at("d"), { mode: 0o700 });
     await expect(host.get(at("d"))).rejects.toThrow("not a file");

@@ -15,7 +15,7 @@ need=()
 for pair in nft:nftables iptables:iptables ip:iproute2 debootstrap:debootstrap; do command -v "${pair%%:*}" >/dev/null || need+=("${pair##*:}"); done
 if [ ${#need[@]} -gt 0 ]; then apt-get install -y -q --no-install-recommends "${need[@]}" >&2; fi
 PGHERD_LAB_IMAGE=$("$here/image.sh"); export PGHERD_LAB_IMAGE
-PGHERD_LAB_DIRECTORY=$(mktemp -d /var/tmp/pgherd-lab-XXXXXX); export PGHERD_LAB_DIRECTORY
+PGHERD_LAB_DIRECTORY=$(mktemp -d "${PGHERD_LAB_PLACE:-/var/tmp}/pgherd-lab-XXXXXX"); export PGHERD_LAB_DIRECTORY
 PGHERD_BOX_CGROUP=v2; if [ -d /sys/fs/cgroup/memory ]; then PGHERD_BOX_CGROUP=v1; fi; export PGHERD_BOX_CGROUP
 clean() {
   rm -rf "$PGHERD_LAB_DIRECTORY"

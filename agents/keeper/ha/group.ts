@@ -10,7 +10,6 @@ import {
   leaseLookOwnMs,
   leaseLookQuietMs,
   leaseOverdueMs,
-  memberBeatMs,
   newestKeptIntervalMs,
 } from "../../../src/base/limits.ts";
 import type { Decision, HaAction, RunGoal } from "../../../src/ha/action.ts";
@@ -21,7 +20,7 @@ import type { LocalView } from "../../../src/ha/observed.ts";
 import { isAsynchronous } from "../../../src/ha/quorum.ts";
 import type { HaSettings } from "../../../src/ha/settings.ts";
 import { dueIntent, situationOf } from "../../../src/ha/situation.ts";
-import type { FailsafeQuestion, GroupView, HaIntent, MemberStatus } from "../../../src/ha/state.ts";
+import type { FailsafeQuestion, GroupView, HaIntent } from "../../../src/ha/state.ts";
 import { formatLsn } from "../../../src/postgres/lsn.ts";
 import { slotLogBound } from "../../../src/postgres/recovery.ts";
 import type { InstanceHa } from "../../../src/spec/instance-config.ts";
@@ -36,11 +35,11 @@ import { FencerArm } from "./fencer-arm.ts";
 import { FollowCheck } from "./follow-check.ts";
 import { FreshProbe } from "./fresh-probe.ts";
 import { HaFile } from "./ha-file.ts";
+import { Heartbeat } from "./heartbeat.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { watchDeadline } from "./last-resort.ts";
 import { LeaseWatch, type Newest, type Released } from "./lease-watch.ts";
 import { LongWork } from "./long-work.ts";
-import { memberStatusOf } from "./member-status.ts";
 import type { GroupDeps, GroupParts } from "./parts.ts";
 import { PeerSeal } from "./peer-seal.ts";
 import { type FailsafeAnswer, type PeerAnswer, Peers, type Told } from "./peers.ts";
@@ -69,19 +68,17 @@ export class Group implements GroupParts {
   readonly #follow: FollowCheck;
   readonly #housekeeping: Housekeeping;
   readonly #watchAlarm: Wake;
-  readonly #beatAlarm: Wake;
+  readonly #heartbeat: Heartbeat;
   readonly #perform: (action: HaAction, signal: AbortSignal) => Promise<void>;
   #ha: InstanceHa;
   #decision: Decision | undefined;
   #local: LocalView | undefined;
-  #beat = 0;
   #heldEpoch = 0;
   /** The last goal in which PostgreSQL ran: what a restart goes back to. */
   #runGoal: RunGoal = { kind: "wait", why: "it never ran" };
   /** The machine is going down. */
   hostEnds = false;
   #leavingSinceMs: number | null = null;
-  #told = "";
   #failed:
     | { readonly kind: string; readonly count: number; readonly retryAtMs: number }
     | undefined;
@@ -100,7 +97,6 @@ export class Group implements GroupParts {
     const settings = () => this.#ha.settings;
     const members = () => this.#ha.members;
     this.#watchAlarm = new Wake(clock);
-    this.#beatAlarm = new Wake(clock);
     this.arm = new FencerArm({ clock, boot, log, fencer: deps.fencer });
     this.watch = new LeaseWatch(
       {
@@ -188,8 +184,25 @@ export class Group implements GroupParts {
       nonce: deps.nonce,
       onWake: (told) => this.#onWake(told),
       onFailsafe: (question) => this.#onFailsafe(question),
-      status: () => this.status(),
+      status: () => this.#heartbeat.status(),
       lease: () => this.watch.seen,
+    });
+    this.#heartbeat = new Heartbeat({
+      clock,
+      log,
+      store: deps.leases,
+      loopMs: () => this.#ha.settings.loop_ms,
+      facts: () => ({
+        self,
+        incarnation: deps.incarnation,
+        state: this.#decision?.state ?? "unknown",
+        local: this.#local,
+        sight: this.watch.sight,
+        unfit: this.#unfit(),
+        pause: this.#pause,
+        slots: deps.slots.positions,
+      }),
+      wakeOthers: (signal) => this.wakeOthers(signal),
     });
     this.#perform = createPerformer({
       deps,
@@ -260,7 +273,7 @@ export class Group implements GroupParts {
         },
         signal,
       ),
-      this.#beatForever(signal),
+      this.#heartbeat.run(signal),
     ]);
     await this.work.cancel();
   }
@@ -384,7 +397,8 @@ export class Group implements GroupParts {
     const { slots } = this.#deps;
     memory.decodingWaitsFor = slots.decodingWaitsFor(local.postgres, boot.bootMs());
     memory.copySlots = slots.mayCopy(local.postgres);
-    this.#tellNews();
+    const leaving = this.#leavingSinceMs !== null;
+    this.#heartbeat.tell(`${decision.state} ${this.#file.vote?.nonce} ${leaving} ${this.#pause}`);
     await this.#disarm(local);
     void this.#housekeeping.tend(local, signal);
     if (decision.action.kind === "none") return false;
@@ -421,30 +435,10 @@ export class Group implements GroupParts {
     return this.hot && (state === "candidate" || state === "promoting" || state === "draining");
   }
 
-  /** What this member says of itself. */
-  status(): MemberStatus {
-    this.#beat += 1;
-    return this.#statusNow();
-  }
-
   /** Id of the pause that is kept. */
   get #pause(): string | undefined {
     const { intents } = this.watch;
     return dueIntent({ intents, wallMs: this.#deps.clock.nowMs() }, "pause")?.id;
-  }
-
-  #statusNow(): MemberStatus {
-    return memberStatusOf({
-      self: this.#deps.file.instance_id,
-      incarnation: this.#deps.incarnation,
-      beat: this.#beat,
-      state: this.#decision?.state ?? "unknown",
-      local: this.#local,
-      sight: this.watch.sight,
-      unfit: this.#unfit(),
-      pause: this.#pause,
-      slots: this.#deps.slots.positions,
-    });
   }
 
   /** What the REST API answers from. */
@@ -505,7 +499,7 @@ export class Group implements GroupParts {
   #onLease(): void {
     const { own } = this.renewer;
     if (own) this.#heldEpoch = Math.max(this.#heldEpoch, own.row.epoch);
-    this.#beatAlarm.wake();
+    this.#heartbeat.beatNow();
     this.#deps.publish();
     this.#deps.wake();
   }
@@ -560,37 +554,6 @@ export class Group implements GroupParts {
     }
     if (this.renewer.own) return Math.min(loop_ms, leaseLookOwnMs);
     return unchangedMs > 2 * loop_ms ? leaseLookLateMs : leaseLookMs;
-  }
-
-  /** Others hear at once of what they wait for. */
-  #tellNews(): void {
-    const { vote } = this.#file;
-    const leaving = this.#leavingSinceMs !== null;
-    const news = `${this.#decision?.state} ${vote?.nonce} ${leaving} ${this.#pause}`;
-    if (news === this.#told) return;
-    this.#told = news;
-    this.#beatAlarm.wake();
-  }
-
-  async #beatForever(signal: AbortSignal): Promise<void> {
-    const { leases, log, clock } = this.#deps;
-    let told = "";
-    while (!signal.aborted) {
-      try {
-        const news = this.#told !== told;
-        const options = { signal, timeoutMs: 2_000 };
-        const status = this.status();
-        if (news) {
-          told = this.#told;
-          void this.wakeOthers(signal);
-        }
-        await leases.saveMember(status, news, clock.nowMs(), options);
-      } catch (error) {
-        if (signal.aborted) return;
-        log.debug("the member's row was not written", { error: messageOf(error) });
-      }
-      await this.#beatAlarm.wait(Math.max(memberBeatMs, this.#ha.settings.loop_ms), signal);
-    }
   }
 
   /** The socket to ask; undefined while PostgreSQL is not expected to answer. */

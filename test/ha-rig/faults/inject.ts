@@ -237,7 +237,10 @@ async function paused(fault: Fault, stage: Stage): Promise<Injected> {
 
 async function subscribed(fault: Fault, stage: Stage): Promise<Injected> {
   const subscriber = await Subscriber.start(stage.system, () => stage.primary());
-  const injected = await inject(fault, stage);
+  const injected = await inject(fault, stage).catch(async (thrown: unknown) => {
+    await subscriber.stop();
+    throw thrown;
+  });
   const undo = async () => {
     await injected.undo?.();
     await subscriber.finish();

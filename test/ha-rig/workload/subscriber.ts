@@ -49,10 +49,15 @@ export class Subscriber {
       });
       console.log(`the subscriber has all ${wanted.length} rows`);
     } finally {
-      this.#running = false;
-      await this.#loop;
-      await this.#system.dropSlot(slot);
+      await this.stop();
     }
+  }
+
+  /** Reads no more, and drops the slot. */
+  async stop(): Promise<void> {
+    this.#running = false;
+    await this.#loop;
+    await this.#system.dropSlot(slot);
   }
 
   async #run(): Promise<void> {
