@@ -184,9 +184,10 @@ class Session implements SqlSession {
 
   async query(text: string, params: readonly unknown[] = [], options: QueryOptions = {}) {
     if (!this.#usable) throw new SqlError("the session has ended", undefined, undefined);
-    const running = options.kept
-      ? this.#connection(new Template(text))
-      : this.#connection.unsafe(text, [...params]);
+    const running =
+      options.kept && params.length === 0
+        ? this.#connection(new Template(text))
+        : this.#connection.unsafe(text, [...params]);
     try {
       const limitMs = options.deadlineMs ?? sqlDeadlineMs;
       const rows: readonly Row[] = await within(running, limitMs, this.#clock, options.signal);

@@ -1,18 +1,19 @@
 // The measuring part of the benchmark of steady cost: runs in the lab's box.
 import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { processesOf } from "../../test/ha-rig/faults/processes.ts";
 import { labDirectory, open, type SystemName } from "../../test/ha-rig/open.ts";
 import type { System } from "../../test/ha-rig/system.ts";
 import { isPrimary } from "../../test/ha-rig/workload/route.ts";
 import type { LabHost } from "../../test/lab/lab.ts";
 import { type CostOptions, parseCostOptions } from "./cost-options.ts";
-import { inTurns } from "./in-turns.ts";
+import { type InTurns, inTurns } from "./in-turns.ts";
 
 const clients = 4;
 const scale = 10;
 /** What is measured is the steady state: agents that were just started have more to look at, as has PostgreSQL. */
 const settleMs = 15_000;
-const cpuS = 20;
+const cpuS = 60;
 /** Not counted: PostgreSQL itself, the service manager and what it brings. */
 const uncounted = /postgres|systemd|\/sbin\/init|dbus|agetty|sshd|pgbench|psql|^$/;
 
@@ -30,11 +31,21 @@ function usageOf(host: LabHost): Usage[] {
     .map(({ pid, args }) => {
       const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
       const kilobytes = Number(/^Pss:\s+(\d+)/m.exec(rollup)?.[1] ?? 0);
-      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      const ticks = Number(fields[11]) + Number(fields[12]);
-      return { name: programOf(args), megabytes: kilobytes / 1_024, cpuS: ticks / 100 };
+      return { name: programOf(args), megabytes: kilobytes / 1_024, cpuS: cpuSecondsOf(pid) };
     });
+}
+
+/** Of all its threads, since it began; with what its ended children used. */
+function cpuSecondsOf(pid: number): number {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
+    return ticks / 100;
+  } catch {
+    // It has ended since it was listed.
+    return 0;
+  }
 }
 
 function programOf(args: string): string {
@@ -78,17 +89,23 @@ async function primaryOf(system: System): Promise<LabHost> {
   }
 }
 
-/** CPU time that programs used between two looks, per second, by name. */
-function perSecond(before: readonly Usage[], after: readonly Usage[], seconds: number) {
-  const total = (usages: readonly Usage[], name: string) =>
-    usages.filter((each) => each.name === name).reduce((sum, { cpuS }) => sum + cpuS, 0);
-  return [...new Set(after.map(({ name }) => name))].sort().map((name) => {
-    const megabytes = after
-      .filter((each) => each.name === name)
-      .reduce((sum, each) => sum + each.megabytes, 0);
-    const cpu = (100 * (total(after, name) - total(before, name))) / seconds;
-    return `${name}: ${megabytes.toFixed(0)} MB, ${cpu.toFixed(2)} % of a CPU`;
+/** What the programs of a host take: memory, and CPU time between two looks; last what they take of the machine together. */
+function takenBy(before: readonly Usage[], after: readonly Usage[], seconds: number): string {
+  const of = (usages: readonly Usage[], name: string) => usages.filter((it) => it.name === name);
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+  const cpuSeconds = (usages: readonly Usage[]) => sum(usages.map((each) => each.cpuS));
+  const programs = [...new Set(after.map(({ name }) => name))].sort().map((name) => {
+    const now = of(after, name);
+    const cpu = (100 * (cpuSeconds(now) - cpuSeconds(of(before, name)))) / seconds;
+    return { name, cpu, megabytes: sum(now.map(({ megabytes }) => megabytes)) };
   });
+  const lines = programs.map(
+    ({ name, cpu, megabytes }) =>
+      `${name}: ${megabytes.toFixed(0)} MB, ${cpu.toFixed(2)} % of a CPU`,
+  );
+  const processors = availableParallelism();
+  const share = sum(programs.map(({ cpu }) => cpu)) / processors;
+  return `${lines.join("; ")}; together ${share.toFixed(2)} % of ${processors} CPUs`;
 }
 
 async function measure(name: SystemName, options: CostOptions): Promise<void> {
@@ -118,8 +135,8 @@ async function cpuOf(
   await going;
   for (const [at, host] of system.hosts.entries()) {
     const role = host === primary ? "primary" : "standby";
-    const lines = perSecond(before[at] ?? [], usageOf(host), cpuS);
-    console.log(`  ${role} ${host.name}, ${what}: ${lines.join("; ")}`);
+    const taken = takenBy(before[at] ?? [], usageOf(host), cpuS);
+    console.log(`  ${role} ${host.name}, ${what}: ${taken}`);
   }
 }
 
@@ -128,17 +145,29 @@ async function compare(
   primary: LabHost,
   { pairs, seconds }: CostOptions,
 ): Promise<void> {
-  const { running, stopped, ratio, error } = await inTurns({
+  const { transactions, processors } = await inTurns({
     host: primary,
     isAgent: (args) => !uncounted.test(args),
     pairs,
     seconds,
     pgbench: (forS) => load(system, primary, forS),
+    used: () => usedBy(system),
   });
+  const beside = ({ ratio, error }: InTurns) => `× ${ratio.toFixed(3)} ± ${error.toFixed(3)}`;
   console.log(
-    `  pgbench, ${clients} clients: ${running.toFixed(0)} tps with agents, ${stopped.toFixed(0)} without: ` +
-      `× ${ratio.toFixed(3)} ± ${error.toFixed(3)} (n=${pairs})`,
+    `  pgbench, ${clients} clients: ${transactions.running.toFixed(0)} tps with agents, ` +
+      `${transactions.stopped.toFixed(0)} without: ${beside(transactions)} (n=${pairs})\n` +
+      `  processors that it and the databases had: ${processors.running.toFixed(3)} with agents, ` +
+      `${processors.stopped.toFixed(3)} without: ${beside(processors)}`,
   );
+}
+
+/** CPU seconds of pgbench and the databases on all hosts, without the sessions of agents, which are the local ones. */
+function usedBy(system: System): number {
+  const counts = (args: string) =>
+    /^postgres|\/postgres |pgbench/.test(args) && !/^postgres: .*\[local\]/.test(args);
+  const processes = system.hosts.flatMap(processesOf).filter(({ args }) => counts(args));
+  return processes.reduce((total, { pid }) => total + cpuSecondsOf(pid), 0);
 }
 
 const options = parseCostOptions(process.argv.slice(2));

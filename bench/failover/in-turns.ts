@@ -15,10 +15,12 @@ export interface TurnOptions {
   readonly seconds: number;
   /** Runs pgbench for so many seconds with a line of progress every second; answers its standard error. */
   readonly pgbench: (seconds: number) => Promise<string>;
+  /** CPU seconds that pgbench and the databases have used so far. */
+  readonly used: () => number;
 }
 
+/** One quantity while the agents run and while they are stopped. */
 export interface InTurns {
-  /** Transactions per second. */
   readonly running: number;
   readonly stopped: number;
   /** Mean of running : stopped, each turn beside the two around it. */
@@ -28,26 +30,41 @@ export interface InTurns {
 }
 
 interface Turn {
-  readonly stopped: boolean;
   readonly fromS: number;
   readonly toS: number;
+  /** Of a second, what pgbench and the databases had. */
+  readonly processors: number;
 }
 
-export async function inTurns(options: TurnOptions): Promise<InTurns> {
-  const { pairs, seconds, pgbench } = options;
+/**
+ * Transactions per second, and the processors that pgbench and the databases had. How much a processor does in a second
+ * changes by tens of percent on a machine that others share; how much of it there was does not.
+ */
+export async function inTurns(
+  options: TurnOptions,
+): Promise<{ readonly transactions: InTurns; readonly processors: InTurns }> {
+  const { pairs, seconds, pgbench, used } = options;
   // A turn takes a little longer than it should; what is left of pgbench then goes to waste.
   const output = pgbench(Math.ceil((2 * pairs + 1) * (seconds + 0.3) + settleS));
   const turns: Turn[] = [];
   await Bun.sleep(1_000);
   for (let at = 0; at <= 2 * pairs; at++) {
     const stopped = at % 2 === 0;
-    const fromS = Date.now() / 1_000 + settleS;
     const resume = stopped ? await stop(options) : undefined;
-    await Bun.sleep(seconds * 1_000);
-    turns.push({ stopped, fromS, toS: Date.now() / 1_000 });
+    await Bun.sleep(settleS * 1_000);
+    const from = { s: Date.now() / 1_000, used: used() };
+    await Bun.sleep((seconds - settleS) * 1_000);
+    const toS = Date.now() / 1_000;
+    const processors = (used() - from.used) / (toS - from.s);
+    turns.push({ fromS: from.s, toS, processors });
     await resume?.();
   }
-  return compare(turns, progressOf(await output));
+  const progress = progressOf(await output);
+  const transactions = turns.map(({ fromS, toS }) =>
+    mean(progress.filter(({ endS }) => endS - 1 >= fromS && endS <= toS).map(({ tps }) => tps)),
+  );
+  const processors = turns.map((turn) => turn.processors);
+  return { transactions: compare(transactions), processors: compare(processors) };
 }
 
 /** Also the host's service manager, which would restart agents that do not answer it. */
@@ -73,19 +90,18 @@ function progressOf(text: string): readonly { readonly endS: number; readonly tp
   }));
 }
 
-function compare(turns: readonly Turn[], progress: ReturnType<typeof progressOf>): InTurns {
-  const rates = turns.map(({ fromS, toS }) =>
-    mean(progress.filter(({ endS }) => endS - 1 >= fromS && endS <= toS).map(({ tps }) => tps)),
-  );
-  const ratios = turns.flatMap(({ stopped }, at) => {
-    const around = ((rates[at - 1] ?? Number.NaN) + (rates[at + 1] ?? Number.NaN)) / 2;
-    return stopped ? [] : [(rates[at] ?? Number.NaN) / around];
+/** Of turns of which every other one, from the first on, is one with stopped agents. */
+function compare(values: readonly number[]): InTurns {
+  const isStopped = (at: number) => at % 2 === 0;
+  const ratios = values.flatMap((value, at) => {
+    const around = ((values[at - 1] ?? Number.NaN) + (values[at + 1] ?? Number.NaN)) / 2;
+    return isStopped(at) ? [] : [value / around];
   });
   const ratio = mean(ratios);
   const variance = mean(ratios.map((each) => (each - ratio) ** 2));
   return {
-    running: mean(rates.filter((_, at) => turns[at]?.stopped === false)),
-    stopped: mean(rates.filter((_, at) => turns[at]?.stopped === true)),
+    running: mean(values.filter((_, at) => !isStopped(at))),
+    stopped: mean(values.filter((_, at) => isStopped(at))),
     ratio,
     error: Math.sqrt(variance / ratios.length),
   };

@@ -228,13 +228,15 @@ test("a rewind that cannot be done is told, and nothing else is done in its plac
   await streams(standby, "SELECT sum(n) FROM t WHERE pg_is_in_recovery()", "1");
   // The primary takes connections of its standby's receiver, and of nobody who would compare the two.
   const hba = group.config(standby).hba.filter((line) => !/hostssl.* all +pgedge/.test(line));
+  const before = await primary.query("SELECT pg_conf_load_time()");
   await primary.configure(
     group.config(primary, { hba: ["host postgres pgedge all reject", ...hba] }),
   );
   await eventually("the refusal", async () => {
-    const place = ["-h", "127.0.0.1", "-U", "pgedge", "-d", "postgres"];
-    const error = await primary.psql(place, "SELECT 1").catch(String);
-    return error.includes("pg_hba.conf rejects");
+    const rule =
+      "SELECT FROM pg_hba_file_rules WHERE database = '{postgres}' AND auth_method = 'reject'";
+    const read = `SELECT pg_conf_load_time() > '${before}' AND EXISTS (${rule})`;
+    return (await primary.query(read)) === "t";
   });
   await group.ask("rewind", { instance_id: standby.id });
   expect((await answers())[0]).toMatch(/^failed: .*rejects/);

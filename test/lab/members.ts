@@ -108,14 +108,18 @@ export class LabMember {
 
   /** Waits until a task has ended. */
   async ended(task: Body, timeoutMs = 90_000): Promise<Body> {
+    const path = `/v1/databases/${task.entity_id}/tasks/${task.task_id}`;
     let now: Body;
-    await eventually(
-      `task ${task.type} of ${task.entity_id}`,
-      async () => {
-        now = await this.api("GET", `/v1/databases/${task.entity_id}/tasks/${task.task_id}`);
-        return ["completed", "failed", "canceled"].includes(now.status);
+    const isOver = async () => {
+      now = await this.api("GET", path);
+      return ["completed", "failed", "canceled"].includes(now.status);
+    };
+    await eventually(`task ${task.type} of ${task.entity_id}`, isOver, timeoutMs).catch(
+      async (thrown: unknown) => {
+        const { entries = [] } = await this.api("GET", `${path}/log`);
+        const lines = entries.slice(-10).map((entry: Body) => JSON.stringify(entry));
+        throw new Error([String(thrown), JSON.stringify(now), ...lines].join("\n"));
       },
-      timeoutMs,
     );
     return now;
   }
