@@ -37,8 +37,8 @@ interface Turn {
 }
 
 /**
- * Transactions per second, and the processors that pgbench and the databases had. How much a processor does in a second
- * changes by tens of percent on a machine that others share; how much of it there was does not.
+ * Transactions per second, and the processors that pgbench and the databases had: how much a processor does in a second
+ * changes by tens of percent on a machine that others share, and that is in the first figure only.
  */
 export async function inTurns(
   options: TurnOptions,
