@@ -58,6 +58,21 @@ export async function runServer(argv: readonly string[]): Promise<number> {
   }
 }
 
+interface Occupation {
+  /** Why the server is not ready. */
+  readonly unready: string;
+  /** What it answers to what needs a cluster, or would begin one. */
+  readonly message: string;
+}
+const opening: Occupation = {
+  unready: "the cluster is being opened",
+  message: "the server is starting: try again",
+};
+const leaving: Occupation = {
+  unready: "the cluster is being left",
+  message: "this host was removed and is leaving its cluster: try again",
+};
+
 const OPEN_BACKOFF = { firstMs: 200, maxMs: 10_000 };
 
 class Server {
@@ -72,14 +87,14 @@ class Server {
   #cluster: ServedCluster | undefined;
   /** Resolves when a cluster that this host left has ended. */
   #left: Promise<void> = Promise.resolve();
-  /** A cluster is there, but not open yet. */
-  #opening: boolean;
+  /** What this server does instead of serving: it opens a cluster, or leaves one. Nothing is made or joined meanwhile. */
+  #occupied: Occupation | undefined;
 
   constructor(config: Config, log: Logger, stopping: AbortSignal) {
     this.#config = config;
     this.#log = log;
     this.#stopping = stopping;
-    this.#opening = isMember(config.data_dir);
+    this.#occupied = isMember(config.data_dir) ? opening : undefined;
     this.#environment = this.#openEnvironment();
     // Whoever needs it gets its failure; until then it must not end the process.
     this.#environment.catch(() => undefined);
@@ -92,7 +107,7 @@ class Server {
     try {
       const environment = await this.#environment;
       this.#serve(await this.#openCluster(environment));
-      this.#opening = false;
+      this.#occupied = undefined;
       this.#log.info(this.#cluster ? "serving" : "waiting for init", {
         clusterId: this.#cluster?.runtime.clusterId,
         driver: environment.driver.id,
@@ -139,7 +154,7 @@ class Server {
   }
 
   async #readiness(operations: Operations): Promise<readonly string[]> {
-    return this.#opening ? ["the cluster is being opened"] : operations.readiness();
+    return this.#occupied ? [this.#occupied.unready] : operations.readiness();
   }
 
   #operationsDeps(): OperationsDeps {
@@ -158,9 +173,7 @@ class Server {
   }
 
   #runtime(): ClusterRuntime | undefined {
-    if (this.#opening) {
-      throw new OperationError("no_quorum", "the server is starting: try again");
-    }
+    if (this.#occupied) throw new OperationError("no_quorum", this.#occupied.message);
     return this.#cluster?.runtime;
   }
 
@@ -201,17 +214,20 @@ class Server {
     });
   }
 
-  /** Ends the work for the cluster; a host that was left behind opens it again, and joins by that. */
+  /**
+   * Ends the work for the cluster; a host that was left behind opens it again, and joins by that. One that was removed
+   * belongs to none only when everything of the old one is gone: what joined before would lose its store to that.
+   */
   async #leave(cluster: ServedCluster): Promise<void> {
     const again = cluster.left.reason === "again";
-    this.#opening = again;
+    this.#occupied = again ? opening : leaving;
     try {
       await cluster.stop();
       const environment = await this.#environment;
       if (again) this.#serve(await this.#openCluster(environment));
       else await forgetCluster(environment);
     } finally {
-      this.#opening = false;
+      this.#occupied = undefined;
     }
   }
 

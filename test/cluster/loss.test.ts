@@ -352,6 +352,9 @@ describe("three members", () => {
     await eventually("it belongs to no cluster", async () =>
       (await cluster.host(3).get("/v1/hosts")).status === 409 ? true : undefined,
     );
+    // Whoever joins as soon as it says so must not lose the new store to the end of the old one.
+    const left = ["cluster.key", "rqlited"].map((name) => join(cluster.host(3).dataDir, name));
+    expect(left.filter((path) => existsSync(path))).toEqual([]);
     await cluster.join(cluster.host(3));
     expect((await cluster.host(1).hosts()).h3).toBe("healthy");
   });
