@@ -48,12 +48,12 @@ export async function runKeeper(argv: readonly string[]): Promise<number> {
 
 function buildKeeper(file: KeeperFile, log: Logger): Keeper {
   const rqlite = createRqlite({
-    urls: storeUrls(file),
+    urls: storeUrls(file, systemClock),
     username: file.store_username,
-    password: storePassword(file.store_password_file),
+    password: storePassword(file.store_password_file, systemClock),
     clock: systemClock,
     rng: systemRng,
-    ...(file.store_tls ? { tls: storeTls(file.store_tls) } : {}),
+    ...(file.store_tls ? { tls: storeTls(file.store_tls, systemClock) } : {}),
   });
   const own = accountName(ownUid());
   const relay = new Relay({
@@ -74,7 +74,7 @@ function buildKeeper(file: KeeperFile, log: Logger): Keeper {
     store: createHaStore(rqlite, file.instance_id, relay),
     relay,
     executor: new LocalExecutor(file.host_id, systemClock),
-    clock: new ClusterClock(systemClock, clockAheadMs(file)),
+    clock: new ClusterClock(systemClock, clockAheadMs(file, systemClock)),
     rng: systemRng,
     log,
     incarnation: uuidMaker(systemClock, systemRng).uuid(),

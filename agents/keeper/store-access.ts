@@ -1,23 +1,20 @@
 // How a keeper reaches the store now: files that the host's server changes while the keeper runs.
 import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
+import type { Clock } from "../../src/base/clock.ts";
 import { clockFileName } from "../../src/base/cluster-clock.ts";
+import { storeFilesCheckMs } from "../../src/base/limits.ts";
 import { Secret } from "../../src/base/secret.ts";
 import type { KeeperFile } from "../../src/spec/instance-config.ts";
 import type { RqliteTls } from "../../src/store/rqlite.ts";
 
 /** The store's members as the host's server writes them down; those of the keeper file while it has not. */
-export function storeUrls({
-  store_urls,
-  store_urls_file: path,
-}: Pick<KeeperFile, "store_urls" | "store_urls_file">): () => readonly string[] {
+export function storeUrls(
+  { store_urls, store_urls_file: path }: Pick<KeeperFile, "store_urls" | "store_urls_file">,
+  clock: Clock,
+): () => readonly string[] {
   if (path === undefined) return () => store_urls;
-  let known = { seen: 0, urls: store_urls };
-  return () => {
-    const seen = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-    if (seen !== known.seen) known = { seen, urls: parseUrls(path) ?? store_urls };
-    return known.urls;
-  };
+  return followed(clock, [path], (there) => (there ? parseUrls(path) : undefined) ?? store_urls);
 }
 
 function parseUrls(path: string): readonly string[] | undefined {
@@ -28,17 +25,13 @@ function parseUrls(path: string): readonly string[] | undefined {
 }
 
 /** By how much the host's wall clock is ahead of the cluster's time, as its server last measured; 0 while it has not. */
-export function clockAheadMs({
-  store_urls_file: path,
-}: Pick<KeeperFile, "store_urls_file">): () => number {
+export function clockAheadMs(
+  { store_urls_file: path }: Pick<KeeperFile, "store_urls_file">,
+  clock: Clock,
+): () => number {
   if (path === undefined) return () => 0;
   const file = join(dirname(path), clockFileName);
-  let known = { seen: 0, aheadMs: 0 };
-  return () => {
-    const seen = statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-    if (seen !== known.seen) known = { seen, aheadMs: seen === 0 ? 0 : parseAhead(file) };
-    return known.aheadMs;
-  };
+  return followed(clock, [file], (there) => (there ? parseAhead(file) : 0));
 }
 
 function parseAhead(path: string): number {
@@ -47,27 +40,36 @@ function parseAhead(path: string): number {
 }
 
 /** The password, read again whenever the host's server replaced it. Throws when there never was one. */
-export function storePassword(path: string): () => Secret {
-  const seen = () => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  const read = () => new Secret(readFileSync(path, "utf8").trim());
-  let known = { seen: seen(), password: read() };
-  return () => {
-    const now = seen();
-    if (now !== known.seen && now !== 0) known = { seen: now, password: read() };
-    return known.password;
-  };
+export function storePassword(path: string, clock: Clock): () => Secret {
+  let known = new Secret(readFileSync(path, "utf8").trim());
+  return followed(clock, [path], (there) => {
+    if (there) known = new Secret(readFileSync(path, "utf8").trim());
+    return known;
+  });
 }
 
 /** The host's certificate, read again whenever it was renewed. */
-export function storeTls(files: NonNullable<KeeperFile["store_tls"]>): () => RqliteTls {
+export function storeTls(
+  files: NonNullable<KeeperFile["store_tls"]>,
+  clock: Clock,
+): () => RqliteTls {
   const text = (path: string) => readFileSync(path, "utf8");
   const paths = [files.ca_file, files.cert_file, files.key_file] as const;
   const read = () => ({ ca: text(paths[0]), cert: text(paths[1]), key: text(paths[2]) });
-  const seen = () => paths.map((path) => statSync(path).mtimeMs).join();
-  let known = { seen: seen(), tls: read() };
+  return followed(clock, paths, read);
+}
+
+/** What is made of files, made again once one of them changed. They are looked at now and then: every request asks. */
+function followed<T>(clock: Clock, paths: readonly string[], make: (there: boolean) => T): () => T {
+  let known: { readonly seen: string; readonly value: T } | undefined;
+  let lookedAtMs = Number.NEGATIVE_INFINITY;
   return () => {
-    const now = seen();
-    if (now !== known.seen) known = { seen: now, tls: read() };
-    return known.tls;
+    const nowMs = clock.monotonicMs();
+    if (known && nowMs - lookedAtMs < storeFilesCheckMs) return known.value;
+    const times = paths.map((path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs);
+    const seen = times.join();
+    if (known?.seen !== seen) known = { seen, value: make(!times.includes(undefined)) };
+    lookedAtMs = nowMs;
+    return known.value;
   };
 }

@@ -287,8 +287,10 @@ export const hostCertificateCheckMs = 10_000;
 export const storeNodesTimeoutMs = 5_000;
 /** How long members that cannot let anybody in just now are asked again. */
 export const joinPatienceMs = 30_000;
-/** How often a host looks who the members are. */
+/** How often the file that tells this host's keepers who the members are is put right. */
 export const membersCheckMs = 2_000;
+/** How often a host looks who the members are while its copy of the store has no news. */
+export const membersQuietMs = 10_000;
 /** One request of a joining host to one member. */
 export const joinRequestTimeoutMs = 15_000;
 /** How long members of the store bear the silence of its leader; a new one is there after about twice this time. */
@@ -498,3 +500,5 @@ export const leaseGlanceFreshMs = 1_000;
 export const leaseOverdueMs = 2_000;
 /** How often the newest version of a lease that was seen is written down within one epoch. */
 export const newestKeptIntervalMs = 30_000;
+/** How often a keeper looks whether its server replaced the password, the certificate or the list of the store. */
+export const storeFilesCheckMs = 500;

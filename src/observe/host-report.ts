@@ -11,6 +11,7 @@ import type { Store } from "../store/store.ts";
 import { readHostSize } from "./host-facts.ts";
 import { HostComponents } from "./host-status.ts";
 import { findInstallations } from "./postgres-installations.ts";
+import { StatusWriter } from "./status-writer.ts";
 
 /** The part of the record that the configuration knows. */
 export type ConfiguredHost = Pick<
@@ -69,10 +70,12 @@ export interface HostReporterDeps {
 export class HostReporter {
   readonly #deps: HostReporterDeps;
   readonly #components: HostComponents;
+  readonly #status: StatusWriter;
   #record: HostRecord | undefined;
 
   constructor(deps: HostReporterDeps) {
     this.#deps = deps;
+    this.#status = new StatusWriter(deps);
     this.#components = new HostComponents({
       clock: deps.ownClock,
       driver: deps.driver,
@@ -123,11 +126,7 @@ export class HostReporter {
   }
 
   async #report(hostId: string, signal: AbortSignal): Promise<void> {
-    const { store, clock, ids } = this.#deps;
     const components = await this.#components.look(signal);
-    const statement = saveHostStatus(store.db, hostId, { components }, clock.nowMs());
-    // Of a host that was removed nothing is written; who follows the members notices it.
-    const guards = [hostPresentGuard(store.db, hostId)];
-    await store.commit({ opId: ids.uuid(), guards, statements: [statement] }, signal);
+    await this.#status.write(hostId, components, signal);
   }
 }

@@ -4,7 +4,7 @@ import { memoryStore } from "../../test/support/sqlite-store.ts";
 import { systemClock } from "../base/clock.ts";
 import { FakeClock } from "../base/fake-clock.ts";
 import { uuidMaker } from "../base/ids.ts";
-import { hostReportIntervalMs } from "../base/limits.ts";
+import { hostReportIntervalMs, hostReportStaleMs } from "../base/limits.ts";
 import { silentLogger } from "../base/log.ts";
 import { seededRng } from "../base/rng.ts";
 import { FakeHost } from "../host/fake.ts";
@@ -16,6 +16,7 @@ import { readHostSize } from "./host-facts.ts";
 import { type ConfiguredHost, HostReporter, observeHost } from "./host-report.ts";
 import { HostComponents } from "./host-status.ts";
 import { findInstallations } from "./postgres-installations.ts";
+import { StatusWriter } from "./status-writer.ts";
 
 const signal = new AbortController().signal;
 const GiB = 1024 ** 3;
@@ -168,6 +169,28 @@ test("the status is written again and says what is wrong", async () => {
   expect(components.store).toMatchObject({ healthy: true });
   stop.abort();
   await running;
+});
+
+test("only a status with news wakes those who wait for changes", async () => {
+  const { reporter, record, clock, store } = await openReporter();
+  await reporter.register(record, "new", signal);
+  const status = new StatusWriter({ store, clock, ids: uuidMaker(clock, seededRng(2)) });
+  const disk = (error: string, size: number) => ({
+    disk: { healthy: error === "", error, details: { size } },
+  });
+  const news = async (error: string, size: number) => {
+    const before = await store.changeVersion();
+    await status.write("h1", disk(error, size), signal);
+    const [stored] = await listHosts(store.db, ["h1"]);
+    expect(stored?.status?.status.components).toEqual(disk(error, size));
+    return (await store.changeVersion()) > before;
+  };
+  expect(await news("", 1)).toBe(true);
+  expect(await news("", 2)).toBe(false);
+  expect(await news("full", 2)).toBe(true);
+  expect(await news("full", 2)).toBe(false);
+  await clock.advance(hostReportStaleMs);
+  expect(await news("full", 2)).toBe(true);
 });
 
 test("a host that was removed does not put itself back into the list", async () => {

@@ -25,10 +25,8 @@ export const CREDENTIAL_FILES = { ca: "ca.crt", cert: "host.crt", key: "host.key
 /** Reads the three files. Throws a retryable AppError when they are not there or do not belong together. */
 export function readCredentials(directory: string): PeerCredentials {
   try {
-    const read = (name: string) => readFileSync(join(directory, name), "utf8");
-    const ca = read(CREDENTIAL_FILES.ca);
-    const cert = read(CREDENTIAL_FILES.cert);
-    const key = new Secret(read(CREDENTIAL_FILES.key));
+    const { ca, cert, key: text } = readTexts(directory);
+    const key = new Secret(text);
     const parsed = new X509Certificate(cert);
     if (!parsed.checkPrivateKey(createPrivateKey(key.reveal()))) {
       throw new Error("the key is another's");
@@ -37,6 +35,14 @@ export function readCredentials(directory: string): PeerCredentials {
   } catch (thrown) {
     throw new AppError("retryable", `host certificate in ${directory}: ${messageOf(thrown)}`);
   }
+}
+
+function readTexts(directory: string): {
+  readonly [name in keyof typeof CREDENTIAL_FILES]: string;
+} {
+  const read = (name: string) => readFileSync(join(directory, name), "utf8");
+  const { ca, cert, key } = CREDENTIAL_FILES;
+  return { ca: read(ca), cert: read(cert), key: read(key) };
 }
 
 /** Credentials that follow their files. */
@@ -56,10 +62,9 @@ export class LiveCredentials {
 
   /** Reads the files again; true when they changed. */
   refresh(): boolean {
-    const next = readCredentials(this.#directory);
-    const { ca, cert } = this.#current;
-    if (next.cert === cert && next.ca === ca) return false;
-    this.#current = next;
+    const { ca, cert } = readTexts(this.#directory);
+    if (cert === this.#current.cert && ca === this.#current.ca) return false;
+    this.#current = readCredentials(this.#directory);
     return true;
   }
 

@@ -1,6 +1,6 @@
 // Who the members of the store are, kept on this host's disk for when the store is away.
 import { messageOf } from "../base/errors.ts";
-import { membersCheckMs } from "../base/limits.ts";
+import { membersQuietMs, newsPollMs } from "../base/limits.ts";
 import { listHosts, type StoredHost } from "../store/hosts.ts";
 import type { Member } from "./member.ts";
 import type { NamedMember } from "./membership.ts";
@@ -11,10 +11,12 @@ export async function followMembers(
   removed: () => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const { config, clock, log } = environment;
+  const { config, log } = environment;
   const { store } = opened;
   while (!signal.aborted) {
+    let version = 0;
     try {
+      version = await store.changeVersion(signal, newsPollMs / 2);
       const hosts = await listHosts(store.display);
       const members = membersOf(hosts);
       if (!isIn(hosts, config.host_id)) {
@@ -32,7 +34,7 @@ export async function followMembers(
       if (signal.aborted) return;
       log.component("cluster").debug("cannot list the members", { error: messageOf(thrown) });
     }
-    await clock.sleep(membersCheckMs, signal).catch(() => undefined);
+    await store.waitForNews(version, signal, membersQuietMs);
   }
 }
 

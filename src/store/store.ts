@@ -28,6 +28,8 @@ export interface Change {
    * one before it.
    */
   readonly statements: readonly Query[];
+  /** Nobody waits for it: the change version stays as it is. */
+  readonly quiet?: boolean;
 }
 
 /**
@@ -59,7 +61,7 @@ export interface Store {
    * deadline whether it was applied, other reasons when it was not.
    */
   commit(change: Change, signal?: AbortSignal): Promise<CommitOutcome>;
-  /** The version that grows with every commit, as this host's copy knew it at most `maxAgeMs` ago (0 when absent). */
+  /** The version that grows with every commit that is not quiet, as this host's copy knew it at most `maxAgeMs` ago (0 when absent). */
   changeVersion(signal?: AbortSignal, maxAgeMs?: number): Promise<number>;
   /**
    * Resolves with the first version seen beyond `since`: at once for a commit of this process, else
@@ -126,7 +128,7 @@ async function commit(
     operation(change.opId, clock.nowMs()),
     ...change.guards.map(guardStatement),
     ...change.statements,
-    BUMP,
+    ...(change.quiet ? [] : [BUMP]),
   ];
   const endMs = clock.monotonicMs() + storeDeadlineMs;
   let inDoubt = false;

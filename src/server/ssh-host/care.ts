@@ -19,12 +19,13 @@ import type { Executor } from "../../host/executor.ts";
 import { readHostSize } from "../../observe/host-facts.ts";
 import type { HostComponents } from "../../observe/host-status.ts";
 import { findInstallations } from "../../observe/postgres-installations.ts";
+import { StatusWriter } from "../../observe/status-writer.ts";
 import type { Driver } from "../../orchestrator/driver.ts";
 import { distantDriver } from "../../orchestrator/registry.ts";
 import { factsOf } from "../../plan/placement.ts";
 import type { HostRecord } from "../../spec/host.ts";
 import { loadClusterSetting } from "../../store/cluster-settings.ts";
-import { hostPresentGuard, listHosts, renewHostRecord, saveHostStatus } from "../../store/hosts.ts";
+import { listHosts, renewHostRecord } from "../../store/hosts.ts";
 import type { Member } from "../member.ts";
 import {
   type CertificateTimes,
@@ -100,6 +101,7 @@ class Patient {
   readonly #member: Member;
   readonly #ways: SshWays;
   readonly #program: OwnProgram;
+  readonly #status: StatusWriter;
   #visiting: Promise<void> | undefined;
   #upgrading: Promise<void> | undefined;
   #components: { readonly made: string; readonly of: HostComponents } | undefined;
@@ -112,6 +114,8 @@ class Patient {
     this.#member = member;
     this.#ways = ways;
     this.#program = program;
+    const { clock, ids } = member.environment;
+    this.#status = new StatusWriter({ store: member.opened.store, clock, ids });
   }
 
   /** Begins a visit, unless the last one is still under way. */
@@ -207,19 +211,10 @@ class Patient {
   }
 
   async #report(host: HostRecord, driver: Driver, site: Site): Promise<void> {
-    const { environment, opened } = this.#member;
-    const { store } = opened;
     // A host that does not answer gets no report, so that it is seen to be unreachable.
     await site.executor.stat("/", site.signal);
     const components = await this.#componentsOf(host, driver, site).look(site.signal);
-    await store.commit(
-      {
-        opId: environment.ids.uuid(),
-        guards: [hostPresentGuard(store.db, host.id)],
-        statements: [saveHostStatus(store.db, host.id, { components }, environment.clock.nowMs())],
-      },
-      site.signal,
-    );
+    await this.#status.write(host.id, components, site.signal);
   }
 
   #componentsOf(host: HostRecord, driver: Driver, { executor }: Site): HostComponents {
