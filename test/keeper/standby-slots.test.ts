@@ -63,6 +63,63 @@ for (const server of completeServers()) {
   }, 180_000);
 }
 
+for (const server of completeServers()) {
+  test(`PostgreSQL ${server.major}: H77: slots of a time as primary do not keep the next primary from vacuuming`, async () => {
+    bench = await StandbyBench.open(server);
+    const old = await bench.primary({
+      hot_standby_feedback: "on",
+      wal_receiver_status_interval: "1s",
+    });
+    const winner = await bench.standby(old);
+    const [ofOld, ofWinner] = [memberSlotName(old.id), memberSlotName(winner.id)];
+    const held = async (member: Member, name: string) =>
+      Number(
+        await member.value(
+          `SELECT COALESCE(age(xmin), -1) FROM pg_replication_slots WHERE slot_name = '${name}'`,
+        ),
+      );
+    await old.sql("CREATE TABLE t (n int)");
+    await old.until("what the standby sees", async () =>
+      (await held(old, ofWinner)) >= 0 ? true : undefined,
+    );
+    await ensure(winner, { name: ofOld });
+    await old.stop("fast");
+    await winner.mechanics.letGo(await winner.session(), never);
+    const promoted = await winner.mechanics.promote(
+      await winner.session(),
+      { timeline: 2, stallMs: 10_000 },
+      never,
+    );
+    expect(promoted.kind).toBe("promoted");
+    await old.mechanics.prepareStandby();
+    await old.start({ follow: winner });
+    await old.untilStreaming();
+    for (let n = 0; n < 20; n++) await winner.sql(`INSERT INTO t VALUES (${n})`);
+    await old.untilCaughtUp(winner);
+    await winner.until("what the old primary passes on", async () =>
+      (await held(winner, ofOld)) >= 20 ? true : undefined,
+    );
+    // Who has not come as far as the new slot would begin keeps the log that there is.
+    const behind = { name: ofWinner, confirmedLsn: 1n };
+    expect(await ensure(old, behind)).toMatchObject({ created: [], dropped: [], problems: [] });
+    expect(await held(old, ofWinner)).toBeGreaterThanOrEqual(20);
+
+    const confirmedLsn = parseLsn(await winner.value("pg_current_wal_flush_lsn()")) ?? 0n;
+    const wanted = { name: ofWinner, confirmedLsn };
+    const changes = await ensure(old, wanted);
+    expect(changes).toMatchObject({ created: [ofWinner], dropped: [ofWinner], problems: [] });
+    expect(await names(old)).toBe(ofWinner);
+    expect(await restart(old, ofWinner)).toBeLessThanOrEqual(confirmedLsn);
+    await winner.until("rows that nobody sees are no longer held", async () => {
+      await winner.sql("INSERT INTO t VALUES (0)");
+      const age = await held(winner, ofOld);
+      return age >= 0 && age < 20 ? true : undefined;
+    });
+    expect(await ensure(old, wanted)).toMatchObject({ created: [], dropped: [] });
+    expect(await names(old)).toBe(ofWinner);
+  }, 180_000);
+}
+
 for (const server of completeServers().filter(({ major }) => major >= 17)) {
   test(`PostgreSQL ${server.major}: a logical slot made for failover goes on behind the new primary`, async () => {
     bench = await StandbyBench.open(server);
@@ -110,7 +167,8 @@ for (const server of completeServers().filter(({ major }) => major >= 17)) {
     // shutdown, which may be no beginning of a record: decoding would fail there.
     const confirmedLsn = parseLsn(await winner.value("pg_current_wal_flush_lsn()")) ?? 0n;
     expect(await ensure(old, { ...slots, confirmedLsn })).toMatchObject({
-      dropped: ["feed"],
+      dropped: ["feed", slots.name],
+      created: [slots.name],
       stranded: [],
     });
     await old.reconfigure({ follow: winner });

@@ -6,6 +6,8 @@ import { formatLsn, maxLsn, minLsn, parseLsn } from "../../../src/postgres/lsn.t
 import { isMemberSlot, isSlotName } from "../../../src/postgres/replication.ts";
 import {
   advanceSlot,
+  copyPhysicalSlot,
+  createInterimSlot,
   createPhysicalSlot,
   dropSlot,
   parseSlot,
@@ -87,7 +89,9 @@ export async function ensureSlots(
     const slot = slots.find((candidate) => candidate.name === want.name);
     await attempt(changes, want.name, async () => {
       const present = await ensureSlot(session, want, slot, changes);
-      if (standby && present) await follow(session, want, { slot: present, replayLsn }, changes);
+      if (!standby || !present || present.active) return;
+      if (present.holdsRows) await release(session, want, changes);
+      await follow(session, want, { slot: present, replayLsn }, changes);
     });
   }
   return {
@@ -133,6 +137,29 @@ async function ensureSlot(
   return (await session.query(selectSlots)).map(parseSlot).find(({ name }) => name === want.name);
 }
 
+/** Ends with the session at the latest. */
+const INTERIM_SLOT = "pgherd_interim";
+
+/**
+ * Replaces a slot of a standby's time as primary. What its owner saw then it goes on holding back vacuum for, and
+ * hot_standby_feedback passes that on to the primary for as long as the slot is there (hazard H77). The new one keeps
+ * log from the last restartpoint on: an owner that has not come so far keeps the old one until it has.
+ */
+async function release(session: SqlSession, want: WantedSlot, changes: Changes): Promise<void> {
+  const [made] = await session.query(createInterimSlot, [INTERIM_SLOT]);
+  try {
+    const keptFrom = lsnOf(made?.lsn);
+    if (keptFrom === undefined || want.confirmedLsn === undefined) return;
+    if (keptFrom > want.confirmedLsn) return;
+    await session.query(dropSlot, [want.name]);
+    changes.dropped.push(want.name);
+    await session.query(copyPhysicalSlot, [INTERIM_SLOT, want.name]);
+    changes.created.push(want.name);
+  } finally {
+    await session.query(dropSlot, [INTERIM_SLOT]);
+  }
+}
+
 /** On a standby nobody streams from the slot, so it is moved to where its owner is, and not beyond what is here. */
 async function follow(
   session: SqlSession,
@@ -142,7 +169,7 @@ async function follow(
 ): Promise<void> {
   const { slot, replayLsn } = here;
   const at = slot.restartLsn === undefined ? undefined : parseLsn(slot.restartLsn);
-  if (slot.active || want.confirmedLsn === undefined || replayLsn === undefined) return;
+  if (want.confirmedLsn === undefined || replayLsn === undefined) return;
   if (at === undefined) return;
   const target = minLsn(want.confirmedLsn, replayLsn);
   if (maxLsn(target, at) === at) return;

@@ -68,6 +68,7 @@ export const selectCheckpointTimeline =
 export const selectSlots = `
 SELECT slot_name::text AS name, slot_type, plugin::text AS plugin, database::text AS database, active,
        restart_lsn::text AS restart_lsn, confirmed_flush_lsn::text AS confirmed_lsn, wal_status, temporary,
+       xmin IS NOT NULL OR catalog_xmin IS NOT NULL AS holds_rows,
        (to_jsonb(s) ->> 'failover')::boolean AS failover, (to_jsonb(s) ->> 'synced')::boolean AS synced,
        GREATEST(0, pg_catalog.pg_wal_lsn_diff(
          CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
@@ -79,6 +80,14 @@ SELECT slot_name::text AS name, slot_type, plugin::text AS plugin, database::tex
 /** Makes the physical slot $1, which keeps the log from now on. */
 export const createPhysicalSlot =
   "SELECT pg_catalog.pg_create_physical_replication_slot($1::text::name, true) AS made";
+
+/** Makes the physical slot $1 that ends with the session; its start is that of the last checkpoint. */
+export const createInterimSlot =
+  "SELECT lsn::text AS lsn FROM pg_catalog.pg_create_physical_replication_slot($1::text::name, true, true)";
+
+/** Makes the physical slot $2, which keeps what the slot $1 keeps. */
+export const copyPhysicalSlot =
+  "SELECT pg_catalog.pg_copy_physical_replication_slot($1::text::name, $2::text::name, false) AS made";
 
 /** Makes the logical slot $1 for the plugin $2 in the database of the session; from 17 on standbys copy it. */
 export function createLogicalSlot(major: number): string {
@@ -107,6 +116,8 @@ export interface SlotRow {
   /** Who uses it, in words; undefined = nobody. */
   readonly usedBy: string | undefined;
   readonly temporary: boolean;
+  /** Rows that somebody saw through it are not vacuumed: its xmin or catalog_xmin. */
+  readonly holdsRows: boolean;
   readonly restartLsn: string | undefined;
   /** Of a logical slot: up to where its consumer has everything. */
   readonly confirmedLsn: string | undefined;
@@ -130,6 +141,7 @@ export function parseSlot(row: Readonly<Record<string, unknown>>): SlotRow {
     active: row.active === true,
     usedBy: row.active === true ? consumerOf(row) : undefined,
     temporary: row.temporary === true,
+    holdsRows: row.holds_rows === true,
     restartLsn: textOf(row.restart_lsn),
     confirmedLsn: textOf(row.confirmed_lsn),
     retainedBytes: typeof row.retained === "string" ? Number(row.retained) : undefined,
