@@ -1,7 +1,7 @@
 // Asks the nodes what is true of them: who streams, what rows they hold, which past they tell. Reads only.
 import type { LabHost } from "../lab/lab.ts";
 import type { NodeData } from "./checks/equality.ts";
-import type { NodeLeftovers } from "./checks/leaks.ts";
+import { holdsFew, type NodeLeftovers } from "./checks/leaks.ts";
 import { type NodeTimelines, parseHistory } from "./checks/timelines.ts";
 import { find, orphans } from "./faults/processes.ts";
 import type { Setup, System } from "./system.ts";
@@ -185,6 +185,25 @@ export async function leftoversOf(system: System, host: LabHost): Promise<NodeLe
     postmasters: find(system, host, "postmaster").length,
     orphans: orphans(host),
     idleSlots: idle.map(({ slot_name }) => String(slot_name)),
+    heldTransactions: await heldBy(system, host),
     keptAside: await system.keptAside(host),
   };
+}
+
+/** The former primary's slots are looked after every ten seconds, and it tells the new one what it sees as often. */
+const releaseMs = 40_000;
+
+/** Transactions since the oldest one that a slot of a primary keeps rows of, once nobody has more to tell. */
+async function heldBy(system: System, host: LabHost): Promise<number> {
+  const endMs = performance.now() + releaseMs;
+  for (;;) {
+    const [row] = await ask(system, host, (session) =>
+      session.rows(
+        "SELECT COALESCE(max(age(xmin)), 0) AS held FROM pg_replication_slots WHERE NOT pg_is_in_recovery()",
+      ),
+    );
+    const heldTransactions = Number(row?.held);
+    if (holdsFew({ heldTransactions }) || performance.now() > endMs) return heldTransactions;
+    await Bun.sleep(500);
+  }
 }

@@ -211,7 +211,14 @@ describe("equality", () => {
 });
 
 describe("leaks", () => {
-  const clean = { node: "h1", postmasters: 1, orphans: [], idleSlots: [], keptAside: [] };
+  const clean = {
+    node: "h1",
+    postmasters: 1,
+    orphans: [],
+    idleSlots: [],
+    heldTransactions: 7,
+    keptAside: [],
+  };
   test("nothing left", () => {
     expect(checkLeaks([clean], 0)).toEqual([]);
   });
@@ -220,6 +227,7 @@ describe("leaks", () => {
     ["two postmasters", { postmasters: 2 }],
     ["a backend without its postmaster", { orphans: ["12 postgres: rig shop"] }],
     ["a slot that nobody uses", { idleSlots: ["h9"] }],
+    ["rows that nobody sees", { heldTransactions: 5_000 }],
     ["more old data than faults", { keptAside: ["data.failed"] }],
   ])("%s", (_, change) => {
     expect(names(checkLeaks([{ ...clean, ...change }], 0))).toEqual(["leaks"]);
