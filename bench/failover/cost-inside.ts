@@ -1,19 +1,21 @@
 // The measuring part of the benchmark of steady cost: runs in the lab's box.
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { processesOf } from "../../test/ha-rig/faults/processes.ts";
+import { processesOf, signal } from "../../test/ha-rig/faults/processes.ts";
 import { labDirectory, open, type SystemName } from "../../test/ha-rig/open.ts";
 import type { System } from "../../test/ha-rig/system.ts";
 import { isPrimary } from "../../test/ha-rig/workload/route.ts";
+import type { ExecOptions, Output } from "../../test/lab/command.ts";
 import type { LabHost } from "../../test/lab/lab.ts";
 import { type CostOptions, parseCostOptions } from "./cost-options.ts";
-import { type InTurns, inTurns } from "./in-turns.ts";
+import { type InTurns, inTurns, type Load } from "./in-turns.ts";
 
-const clients = 4;
-const scale = 10;
+/** More than clients: they would wait for each other's rows otherwise. */
+const scale = 50;
 /** What is measured is the steady state: agents that were just started have more to look at, as has PostgreSQL. */
 const settleMs = 15_000;
 const cpuS = 60;
+const loadSecondsMax = 4 * 3_600;
 /** Not counted: PostgreSQL itself, the service manager and what it brings. */
 const uncounted = /postgres|systemd|\/sbin\/init|dbus|agetty|sshd|pgbench|psql|^$/;
 
@@ -37,13 +39,28 @@ function usageOf(host: LabHost): Usage[] {
 
 /** Of all its threads, since it began; with what its ended children used. */
 function cpuSecondsOf(pid: number): number {
-  try {
+  return ofLiving(() => {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
     return ticks / 100;
+  });
+}
+
+/** Of the threads that it has now: finer than ticks. */
+function runSecondsOf(pid: number): number {
+  return ofLiving(() => {
+    const threads = readdirSync(`/proc/${pid}/task`);
+    const of = (thread: string) => readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8");
+    return threads.reduce((sum, thread) => sum + Number(of(thread).split(" ")[0]) / 1e9, 0);
+  });
+}
+
+/** 0 when the process has ended since it was listed. */
+function ofLiving(read: () => number): number {
+  try {
+    return read();
   } catch {
-    // It has ended since it was listed.
     return 0;
   }
 }
@@ -52,25 +69,47 @@ function programOf(args: string): string {
   return /patroni|etcd|rqlited|pgherd (keeper|fencer|server)/.exec(args)?.[0] ?? args.slice(0, 40);
 }
 
-async function pgbench(
+function pgbench(
   system: System,
   host: LabHost,
   args: readonly string[],
-  timeoutMs = 120_000,
-): Promise<string> {
+  options: ExecOptions = {},
+): Promise<Output> {
   const { user, password, database } = system.login;
   const { address, port } = system.endpoint(host);
   const target = ["-h", address, "-p", String(port), "-U", user, database];
   const env = { PGPASSWORD: password };
-  const { stderr } = await host.exec(["pgbench", ...args, ...target], { env, timeoutMs });
-  return stderr;
+  return host.exec(["pgbench", ...args, ...target], { timeoutMs: 120_000, ...options, env });
 }
 
-/** As many clients as keep the machine busy; answers a line of progress for every second. */
-function load(system: System, host: LabHost, seconds: number): Promise<string> {
-  const args = ["-n", "-c", String(clients), "-j", "2", "-T", String(seconds)];
-  const timeoutMs = (seconds + 60) * 1_000;
-  return pgbench(system, host, [...args, "-P", "1", "--progress-timestamp"], timeoutMs);
+/** Transactions until it is stopped. */
+function load(system: System, host: LabHost, { clients, builtin }: CostOptions): Load {
+  const args = [
+    "-b",
+    builtin,
+    "-n",
+    "-c",
+    String(clients),
+    "-j",
+    "2",
+    "-P",
+    "1",
+    "--progress-timestamp",
+  ];
+  const forS = ["-T", String(loadSecondsMax)];
+  const timeoutMs = loadSecondsMax * 1_000;
+  const ended = pgbench(system, host, [...args, ...forS], { check: false, timeoutMs });
+  return {
+    async stop() {
+      const running = processesOf(host).filter(({ args: command }) =>
+        /^(\S*\/)?pgbench /.test(command),
+      );
+      signal(running, "SIGTERM");
+      const { stderr } = await ended;
+      if (running.length === 0) throw new Error(`pgbench ended by itself: ${stderr.slice(-500)}`);
+      return stderr;
+    },
+  };
 }
 
 /** The primary, on a host that does not lead the store: most are like it. */
@@ -109,7 +148,7 @@ function takenBy(before: readonly Usage[], after: readonly Usage[], seconds: num
 }
 
 async function measure(name: SystemName, options: CostOptions): Promise<void> {
-  const system = await open(name, `${labDirectory()}/${name}`);
+  const system = await open(name, `${labDirectory()}/${name}`, { cpuWeight: 1 });
   try {
     await system.up({ mode: "async", timings: "usual", major: 17 });
     const primary = await plainPrimary(system);
@@ -117,7 +156,9 @@ async function measure(name: SystemName, options: CostOptions): Promise<void> {
     await Bun.sleep(settleMs);
     console.log(`\n${name}, ${await system.version()}`);
     await cpuOf(system, primary, "idle", Bun.sleep(cpuS * 1_000));
-    await cpuOf(system, primary, "under pgbench", load(system, primary, cpuS));
+    const going = load(system, primary, options);
+    await cpuOf(system, primary, "under pgbench", Bun.sleep(cpuS * 1_000));
+    await going.stop();
     await compare(system, primary, options);
   } finally {
     await system.lab.down();
@@ -140,34 +181,32 @@ async function cpuOf(
   }
 }
 
-async function compare(
-  system: System,
-  primary: LabHost,
-  { pairs, seconds }: CostOptions,
-): Promise<void> {
+async function compare(system: System, primary: LabHost, options: CostOptions): Promise<void> {
+  const { pairs, seconds, clients, builtin } = options;
   const { transactions, processors } = await inTurns({
     host: primary,
     isAgent: (args) => !uncounted.test(args),
     pairs,
     seconds,
-    pgbench: (forS) => load(system, primary, forS),
-    used: () => usedBy(system),
+    load: () => load(system, primary, options),
+    meter: () => meterOf(system),
+    leads: async () => (await system.storeLeader()) === primary,
   });
   const beside = ({ ratio, error }: InTurns) => `× ${ratio.toFixed(3)} ± ${error.toFixed(3)}`;
   console.log(
-    `  pgbench, ${clients} clients: ${transactions.running.toFixed(0)} tps with agents, ` +
-      `${transactions.stopped.toFixed(0)} without: ${beside(transactions)} (n=${pairs})\n` +
+    `  pgbench ${builtin}, ${clients} clients: ${transactions.running.toFixed(0)} tps with agents, ` +
+      `${transactions.stopped.toFixed(0)} without: ${beside(transactions)} (n=${transactions.turns} of ${pairs})\n` +
       `  processors that it and the databases had: ${processors.running.toFixed(3)} with agents, ` +
       `${processors.stopped.toFixed(3)} without: ${beside(processors)}`,
   );
 }
 
 /** CPU seconds of pgbench and the databases on all hosts, without the sessions of agents, which are the local ones. */
-function usedBy(system: System): number {
+function meterOf(system: System): () => number {
   const counts = (args: string) =>
     /^postgres|\/postgres |pgbench/.test(args) && !/^postgres: .*\[local\]/.test(args);
-  const processes = system.hosts.flatMap(processesOf).filter(({ args }) => counts(args));
-  return processes.reduce((total, { pid }) => total + cpuSecondsOf(pid), 0);
+  const counted = system.hosts.flatMap(processesOf).filter(({ args }) => counts(args));
+  return () => counted.reduce((total, { pid }) => total + runSecondsOf(pid), 0);
 }
 
 const options = parseCostOptions(process.argv.slice(2));

@@ -8,6 +8,10 @@ export interface CostOptions {
   readonly pairs: number;
   /** Length of one turn. */
   readonly seconds: number;
+  /** Of pgbench. */
+  readonly clients: number;
+  /** Which of pgbench's own scripts. */
+  readonly builtin: string;
 }
 
 export function parseCostOptions(args: readonly string[]): CostOptions {
@@ -17,11 +21,15 @@ export function parseCostOptions(args: readonly string[]): CostOptions {
       systems: { type: "string", default: SYSTEMS.join() },
       pairs: { type: "string", default: "60" },
       seconds: { type: "string", default: "4" },
+      clients: { type: "string", default: "4" },
+      builtin: { type: "string", default: "tpcb-like" },
     },
   });
   return {
     systems: SYSTEMS.filter((name) => values.systems.split(",").includes(name)),
     pairs: Number(values.pairs),
     seconds: Number(values.seconds),
+    clients: Number(values.clients),
+    builtin: values.builtin,
   };
 }

@@ -5,6 +5,8 @@ import type { LabHost } from "../../test/lab/lab.ts";
 
 /** Not counted after each turn: agents have something to catch up with then. */
 const settleS = 1;
+/** Not counted when pgbench begins. */
+const warmS = 5;
 
 export interface TurnOptions {
   readonly host: LabHost;
@@ -13,10 +15,17 @@ export interface TurnOptions {
   readonly pairs: number;
   /** Length of one turn; shorter than any lease. */
   readonly seconds: number;
-  /** Runs pgbench for so many seconds with a line of progress every second; answers its standard error. */
-  readonly pgbench: (seconds: number) => Promise<string>;
-  /** CPU seconds that pgbench and the databases have used so far. */
-  readonly used: () => number;
+  /** Starts pgbench with a line of progress every second. */
+  readonly load: () => Load;
+  /** A look at the CPU seconds that pgbench and the databases have used so far. */
+  readonly meter: () => () => number;
+  /** Whether the host leads the store: agents of all hosts would have to look for another leader. */
+  readonly leads: () => Promise<boolean>;
+}
+
+export interface Load {
+  /** Ends it and answers its standard error. */
+  stop(): Promise<string>;
 }
 
 /** One quantity while the agents run and while they are stopped. */
@@ -27,6 +36,8 @@ export interface InTurns {
   readonly ratio: number;
   /** Standard error of the ratio. */
   readonly error: number;
+  /** Turns with running agents that are in it. */
+  readonly turns: number;
 }
 
 interface Turn {
@@ -34,6 +45,7 @@ interface Turn {
   readonly toS: number;
   /** Of a second, what pgbench and the databases had. */
   readonly processors: number;
+  readonly disturbed: boolean;
 }
 
 /**
@@ -43,27 +55,30 @@ interface Turn {
 export async function inTurns(
   options: TurnOptions,
 ): Promise<{ readonly transactions: InTurns; readonly processors: InTurns }> {
-  const { pairs, seconds, pgbench, used } = options;
-  // A turn takes a little longer than it should; what is left of pgbench then goes to waste.
-  const output = pgbench(Math.ceil((2 * pairs + 1) * (seconds + 0.3) + settleS));
+  const { pairs, seconds, load, meter } = options;
+  const going = load();
   const turns: Turn[] = [];
-  await Bun.sleep(1_000);
+  await Bun.sleep(warmS * 1_000);
   for (let at = 0; at <= 2 * pairs; at++) {
     const stopped = at % 2 === 0;
+    const disturbed = await options.leads();
     const resume = stopped ? await stop(options) : undefined;
+    const used = meter();
     await Bun.sleep(settleS * 1_000);
     const from = { s: Date.now() / 1_000, used: used() };
     await Bun.sleep((seconds - settleS) * 1_000);
-    const toS = Date.now() / 1_000;
-    const processors = (used() - from.used) / (toS - from.s);
-    turns.push({ fromS: from.s, toS, processors });
+    const to = { s: Date.now() / 1_000, used: used() };
+    const processors = (to.used - from.used) / (to.s - from.s);
+    turns.push({ fromS: from.s, toS: to.s, processors, disturbed });
     await resume?.();
   }
-  const progress = progressOf(await output);
-  const transactions = turns.map(({ fromS, toS }) =>
-    mean(progress.filter(({ endS }) => endS - 1 >= fromS && endS <= toS).map(({ tps }) => tps)),
+  const progress = progressOf(await going.stop());
+  const transactions = turns.map(({ fromS, toS, disturbed }) =>
+    disturbed
+      ? Number.NaN
+      : mean(progress.filter(({ endS }) => endS - 1 >= fromS && endS <= toS).map(({ tps }) => tps)),
   );
-  const processors = turns.map((turn) => turn.processors);
+  const processors = turns.map((turn) => (turn.disturbed ? Number.NaN : turn.processors));
   return { transactions: compare(transactions), processors: compare(processors) };
 }
 
@@ -90,20 +105,21 @@ function progressOf(text: string): readonly { readonly endS: number; readonly tp
   }));
 }
 
-/** Of turns of which every other one, from the first on, is one with stopped agents. */
+/** Of turns of which every other one, from the first on, is one with stopped agents. NaN: does not count. */
 function compare(values: readonly number[]): InTurns {
-  const isStopped = (at: number) => at % 2 === 0;
-  const ratios = values.flatMap((value, at) => {
-    const around = ((values[at - 1] ?? Number.NaN) + (values[at + 1] ?? Number.NaN)) / 2;
-    return isStopped(at) ? [] : [value / around];
+  const triples = values.flatMap((running, at) => {
+    const stopped = ((values[at - 1] ?? Number.NaN) + (values[at + 1] ?? Number.NaN)) / 2;
+    return at % 2 === 0 || Number.isNaN(running + stopped) ? [] : [{ running, stopped }];
   });
+  const ratios = triples.map(({ running, stopped }) => running / stopped);
   const ratio = mean(ratios);
   const variance = mean(ratios.map((each) => (each - ratio) ** 2));
   return {
-    running: mean(values.filter((_, at) => !isStopped(at))),
-    stopped: mean(values.filter((_, at) => isStopped(at))),
+    running: mean(triples.map(({ running }) => running)),
+    stopped: mean(triples.map(({ stopped }) => stopped)),
     ratio,
     error: Math.sqrt(variance / ratios.length),
+    turns: ratios.length,
   };
 }
 

@@ -11,7 +11,7 @@ export type SystemName = (typeof SYSTEMS)[number];
 const here = import.meta.dir;
 const hostNames = ["h1", "h2", "h3"];
 /** Of each host, beside what else this machine does. */
-const cpuWeight = 8;
+const usualWeight = 8;
 /** Nice value of the process that measures. */
 const urgent = -10;
 /** Large enough for every run, small enough to be filled in a moment. */
@@ -20,13 +20,15 @@ const disks = { postgresql: "1200m" };
 export interface OpenOptions {
   /** Gives every host a disk of its own for PostgreSQL, in memory, which can be filled. */
   readonly smallDisks?: boolean;
+  /** Of each host. Where one keeps all processors busy the others starve for seconds with more than 1. */
+  readonly cpuWeight?: number;
 }
 
 /** Three hosts that are not booted yet. Only inside the box. */
 export function open(
   name: SystemName,
   directory: string,
-  { smallDisks = false }: OpenOptions = {},
+  { smallDisks = false, cpuWeight = usualWeight }: OpenOptions = {},
 ): Promise<System> {
   const image = environment("PGHERD_LAB_IMAGE");
   // Timings count here: what else the machine does must not come first.
