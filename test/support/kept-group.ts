@@ -136,12 +136,21 @@ export class KeptGroup {
 
   /** The instance that is primary and takes writes, once there is exactly one. */
   async primary(except?: KeptInstance): Promise<KeptInstance> {
-    return until("a primary", async () => {
+    const beganMs = systemClock.monotonicMs();
+    const one = async () => {
       const found: KeptInstance[] = [];
       for (const instance of this.instances) if (await isPrimary(instance)) found.push(instance);
       const [first] = found;
       return found.length === 1 && first !== except ? first : undefined;
-    });
+    };
+    try {
+      return await until("a primary", one);
+    } catch (cause) {
+      const waitedMs = Math.round(systemClock.monotonicMs() - beganMs);
+      const lease = JSON.stringify(await this.read("SELECT * FROM ha_leases"));
+      const logs = this.instances.map((each) => each.logs().slice(-evidenceChars));
+      throw new Error([`no primary for ${waitedMs} ms`, lease, ...logs].join("\n"), { cause });
+    }
   }
 
   /** The others, all streaming from the primary. */
@@ -231,6 +240,9 @@ export class KeptGroup {
     return this.instances.map((each) => `===== ${each.id}\n${each.logs()}`).join("\n");
   }
 }
+
+/** Of each instance, when a test fails for want of a primary. */
+const evidenceChars = 6_000;
 
 /** By what its keeper answers now. */
 export async function isPrimary(instance: KeptInstance): Promise<boolean> {
