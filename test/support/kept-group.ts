@@ -2,6 +2,7 @@
 // keeper and a PostgreSQL in directories and on ports of their own. Their certificates come from one authority.
 import { writeFileSync } from "node:fs";
 import { systemClock } from "../../src/base/clock.ts";
+import { messageOf } from "../../src/base/errors.ts";
 import { systemRng } from "../../src/base/rng.ts";
 import type { HaMember, HaSettings, HaTags, SynchronousSettings } from "../../src/ha/settings.ts";
 import { type Authority, createAuthority } from "../../src/pki/authority.ts";
@@ -147,7 +148,7 @@ export class KeptGroup {
       return await until("a primary", one);
     } catch (cause) {
       const waitedMs = Math.round(systemClock.monotonicMs() - beganMs);
-      const lease = JSON.stringify(await this.read("SELECT * FROM ha_leases"));
+      const lease = await this.read("SELECT * FROM ha_leases").then(JSON.stringify, messageOf);
       const logs = this.instances.map((each) => each.logs().slice(-evidenceChars));
       throw new Error([`no primary for ${waitedMs} ms`, lease, ...logs].join("\n"), { cause });
     }
