@@ -121,6 +121,19 @@ test("no server answers: exit status 4 and what to do", async () => {
   expect(ran.err).toContain("pgherd server run");
 });
 
+test("servers are named before the command, with commas or one by one", async () => {
+  const server = serve(() => Response.json(databases));
+  const gone = "http://127.0.0.1:1";
+  for (const named of [
+    ["--server", server],
+    ["-s", `${gone},${server}`],
+    ["-s", gone, "-s", server],
+  ]) {
+    const ran = await pgherd("", [...named, "db", "list", "-o", "name"]);
+    expect([ran.status, ran.out]).toEqual([0, "shop\n"]);
+  }
+});
+
 test("a read goes to the next server when the first does not answer", async () => {
   const server = serve(() => Response.json(databases));
   const ran = await pgherd(`http://127.0.0.1:1,${server}`, ["db", "list", "-o", "name"]);

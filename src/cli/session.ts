@@ -21,9 +21,11 @@ export interface Session {
 /** Options that every command takes. */
 export function addGlobalOptions(program: Command): Command {
   return program
+    // Not as a list of words: it stands before the command, and would take that for servers.
     .option(
-      "-s, --server <url...>",
-      "server to talk to; several are tried in order (PGHERD_SERVER)",
+      "-s, --server <url>",
+      "server to talk to; several, with commas between, are tried in order (PGHERD_SERVER)",
+      (value: string, before: readonly string[] = []) => [...before, ...value.split(",")],
     )
     .option("--context <name>", "context of the configuration file (PGHERD_CONTEXT)")
     .option("-o, --output <format>", "table, json, yaml or name (PGHERD_OUTPUT)")
