@@ -18,14 +18,16 @@ export interface Session {
   readonly yes: boolean;
 }
 
+/** Not the words that follow: the flag stands before the command, and would take that for servers. */
+const servers = (value: string, before: readonly string[] = []) => [...before, ...value.split(",")];
+
 /** Options that every command takes. */
 export function addGlobalOptions(program: Command): Command {
   return program
-    // Not as a list of words: it stands before the command, and would take that for servers.
     .option(
       "-s, --server <url>",
       "server to talk to; several, with commas between, are tried in order (PGHERD_SERVER)",
-      (value: string, before: readonly string[] = []) => [...before, ...value.split(",")],
+      servers,
     )
     .option("--context <name>", "context of the configuration file (PGHERD_CONTEXT)")
     .option("-o, --output <format>", "table, json, yaml or name (PGHERD_OUTPUT)")
