@@ -18,6 +18,7 @@ const FAULTS: readonly (readonly [weight: number, name: string, fault: Fault])[]
   [2, "host reboots", reboot],
   [4, "host is cut off", isolate],
   [2, "host is cut off from the store", cutFromStore],
+  [2, "host hears the store late, then is cut off", hearLate],
   [2, "one direction of a link is cut", cutOneWay],
   [2, "link is cut", cutLink],
   [2, "store is gone", loseStore],
@@ -90,7 +91,11 @@ function draw(rng: Rng): (typeof FAULTS)[number] {
 
 /** Mostly short, sometimes longer than any lease. */
 function duration(rng: Rng): number {
-  return rng.next() < 0.5 ? rng.int(100, 4_000) : rng.int(4_000, 40_000);
+  return rng.next() < 0.5 ? rng.int(100, 4_000) : longerThanLeases(rng);
+}
+
+function longerThanLeases(rng: Rng): number {
+  return rng.int(4_000, 40_000);
 }
 
 function killKeeper(world: World, { host, keeper }: Member, rng: Rng): void {
@@ -162,35 +167,45 @@ function reboot(world: World, member: Member, rng: Rng): void {
   });
 }
 
-function isolate(world: World, { id }: Member, rng: Rng): void {
+function isolate(world: World, { id }: Member, rng: Rng, ms = duration(rng)): void {
   for (const other of ["store", ...world.nodes.map((node) => node.id)]) {
     if (other === id) continue;
     world.network.cut(id, other);
     world.network.cut(other, id);
   }
-  healLater(world, rng);
+  healLater(world, ms);
 }
 
 function cutFromStore(world: World, { id }: Member, rng: Rng): void {
   world.network.cut(id, "store");
   if (rng.next() < 0.5) world.network.cut("store", id);
-  healLater(world, rng);
+  healLater(world, duration(rng));
+}
+
+/** Of renewals that the store has long had: whoever counts from the answer believes in a lease that is over. */
+function hearLate(world: World, member: Member, rng: Rng): void {
+  const { network, schedule } = world;
+  network.cut("store", member.id);
+  schedule.after(rng.int(1_000, 9_000), () => {
+    network.mend("store", member.id);
+    schedule.after(rng.int(20, 1_000), () => isolate(world, member, rng, longerThanLeases(rng)));
+  });
 }
 
 function cutOneWay(world: World, { id }: Member, rng: Rng): void {
   world.network.cut(id, pick(rng, ["store", ...world.nodes.map((node) => node.id)]));
-  healLater(world, rng);
+  healLater(world, duration(rng));
 }
 
 function cutLink(world: World, { id }: Member, rng: Rng): void {
   const other = pick(rng, world.nodes).id;
   world.network.cut(id, other);
   world.network.cut(other, id);
-  healLater(world, rng);
+  healLater(world, duration(rng));
 }
 
-function healLater(world: World, rng: Rng): void {
-  world.schedule.after(duration(rng), () => world.network.heal());
+function healLater(world: World, ms: number): void {
+  world.schedule.after(ms, () => world.network.heal());
 }
 
 function loseStore(world: World, _: Member, rng: Rng): void {

@@ -27,6 +27,10 @@ export class Network {
     this.#cut.add(`${from}>${to}`);
   }
 
+  mend(from: string, to: string): void {
+    this.#cut.delete(`${from}>${to}`);
+  }
+
   heal(): void {
     this.#cut.clear();
   }

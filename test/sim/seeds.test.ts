@@ -48,18 +48,21 @@ describe("broken builds are caught", () => {
   }
   const builds: Record<keyof Build, Hunt> = {
     fences: { invariant: /^I1/, first: 1, steps: 12_000 },
-    // Hundredths of a second decide: a seed with hasty keepers, and a long run.
-    margin: { invariant: /^I[12]/, first: 485, steps: 100_000 },
+    margin: { invariant: /^I[12]/, first: 1, steps: 12_000 },
     proves: { invariant: /^I6/, first: 1, steps: 12_000 },
     ownTimelines: { invariant: /^I4/, first: 1, steps: 12_000 },
     linearizable: { invariant: /^I7/, first: 1, steps: 12_000 },
   };
-  test.each(Object.entries(builds))("%s", (part, { invariant, first, steps }) => {
-    const build = { ...sound, [part]: false };
-    for (let seed = first; seed < first + 100; seed += 1) {
-      const { violation } = runSeed({ seed, steps, build });
-      if (violation !== null && invariant.test(violation)) return;
-    }
-    throw new Error("no seed found it");
-  });
+  test.each(Object.entries(builds))(
+    "%s",
+    (part, { invariant, first, steps }) => {
+      const build = { ...sound, [part]: false };
+      for (let seed = first; seed < first + 100; seed += 1) {
+        const { violation } = runSeed({ seed, steps, build });
+        if (violation !== null && invariant.test(violation)) return;
+      }
+      throw new Error("no seed found it");
+    },
+    60_000,
+  );
 });
