@@ -4,10 +4,11 @@ import { randomUUID } from "node:crypto";
 import { shopSpec } from "../../test/support/planning.ts";
 import { TaskWorld } from "../../test/support/task-world.ts";
 import { pauseConfirmMs } from "../base/limits.ts";
+import type { SyncRecord } from "../ha/quorum.ts";
 import type { MemberStatus } from "../ha/state.ts";
 import type { DatabaseSpec } from "../spec/database-spec.ts";
 import { instanceId } from "../spec/ids.ts";
-import { haEpochs, haIntents, haMembers } from "../store/schema.ts";
+import { haEpochs, haIntents, haLeases, haMembers } from "../store/schema.ts";
 
 const ids = ["host-1", "host-2", "host-3"].map((host): string => instanceId("shop", "n1", host));
 const [a = "", b = "", c = ""] = ids;
@@ -18,10 +19,10 @@ const groupSpec: DatabaseSpec = {
   nodes: [{ name: "n1", host_ids: ["host-1", "host-2", "host-3"] }],
 };
 
-async function withGroup(): Promise<TaskWorld> {
+async function withGroup(spec = groupSpec): Promise<TaskWorld> {
   const world = await TaskWorld.create(["host-2", "host-3"]);
   const worker = world.startWorker();
-  const { task } = await world.operations.createDatabase({ id: "shop", spec: groupSpec });
+  const { task } = await world.operations.createDatabase({ id: "shop", spec });
   expect(await world.ended(task)).toMatchObject({ status: "completed" });
   await worker.stop();
   return world;
@@ -66,6 +67,11 @@ async function saveStatuses(
   await store.commit({ opId: randomUUID(), guards: [], statements });
 }
 
+async function saveRecord({ store }: TaskWorld, record: SyncRecord): Promise<void> {
+  const change = store.db.update(haLeases).set({ sync: JSON.stringify(record) });
+  await store.commit({ opId: randomUUID(), guards: [], statements: [change.toSQL()] });
+}
+
 /** Time goes on until there is an answer. */
 async function answered<T>({ clock }: TaskWorld, answer: Promise<T>): Promise<T> {
   let ended = false;
@@ -96,6 +102,21 @@ describe("topology", () => {
     expect(shown.get(b)).toMatchObject({ role: "replica", lag_bytes: 0, sync_state: "async" });
     expect(shown.get(b)?.unfit).toBeUndefined();
     expect(shown.get(c)).toMatchObject({ unfit: "it has the tag nofailover" });
+  });
+
+  test("synchronous replication is degraded for as long as by its record nobody can be elected", async () => {
+    const quorum = { ...groupSpec, ha: { synchronous_mode: "quorum" as const } };
+    const world = await withGroup(quorum);
+    // As after a failover: the new primary had a vote itself.
+    const record = { version: 2, mode: "on", voters: [c], quorum: 2, count: 1 } as const;
+    const seen = async () => {
+      const { nodes } = await world.operations.nodes.topology("shop");
+      return nodes[0]?.synchronous;
+    };
+    await saveRecord(world, record);
+    expect(await seen()).toMatchObject({ mode: "quorum", standbys: [c], degraded: true });
+    await saveRecord(world, { ...record, quorum: 1 });
+    expect(await seen()).toMatchObject({ mode: "quorum", standbys: [c], degraded: false });
   });
 
   test("changes become changes of the spec, with a plan; the rest of it stays", async () => {

@@ -1,5 +1,6 @@
 // GET /v1/databases/{id}/topology: leases, members and reports as one picture, with its age.
 import { rfc3339 } from "../base/clock.ts";
+import { isElectable } from "../ha/quorum.ts";
 import type { HaMember } from "../ha/settings.ts";
 import { judge } from "../plan/successor.ts";
 import { parseLsn } from "../postgres/lsn.ts";
@@ -100,6 +101,7 @@ export function presentSynchronous(view: NodeView, record: DatabaseRecord): Sync
   };
   const sync = view.lease?.sync;
   const standbys = sync?.mode === "on" ? [...sync.voters] : [];
+  const inForce = sync !== undefined && standbys.length > 0 && isElectable(sync);
   return {
     mode,
     strict,
@@ -107,7 +109,7 @@ export function presentSynchronous(view: NodeView, record: DatabaseRecord): Sync
     selection,
     degrade_after: Math.round(degrade_after_ms / 1_000),
     standbys,
-    degraded: mode !== "off" && (standbys.length === 0 || (sync?.count ?? 0) < count),
+    degraded: mode !== "off" && !(inForce && sync.count >= count),
     warnings: mode === "off" ? [] : flawsOf(view),
   };
 }

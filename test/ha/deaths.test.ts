@@ -38,14 +38,7 @@ afterAll(() => group.close(), 60_000);
 
 async function redundant(primary: KeptInstance): Promise<void> {
   await group.standbys(primary);
-  await until(
-    "recorded voters",
-    async () => {
-      const [row] = await group.read("SELECT sync FROM ha_leases");
-      return JSON.parse(String(row?.[0])).voters.length > 0 ? true : undefined;
-    },
-    60_000,
-  );
+  await group.electable();
 }
 
 /** Starts the keepers of these instances anew, so that the next one who comes to the point dies there. */

@@ -2,21 +2,9 @@
 import { afterEach, expect, test } from "bun:test";
 import { GroupWriter } from "../support/group-writer.ts";
 import { KeptGroup, strict } from "../support/kept-group.ts";
-import { until } from "../support/kept-instance.ts";
 
 let group: KeptGroup;
 afterEach(() => group.close(), 30_000);
-
-async function voters(): Promise<readonly string[]> {
-  const [row] = await group.read("SELECT sync FROM ha_leases");
-  const record: { voters: readonly string[] } = JSON.parse(String(row?.[0]));
-  return record.voters;
-}
-
-async function redundant(): Promise<void> {
-  const recorded = async () => ((await voters()).length > 0 ? true : undefined);
-  await until("recorded voters", recorded, 30_000);
-}
 
 test.each([
   ["priority", strict],
@@ -28,7 +16,7 @@ test.each([
     group.start();
     let primary = await group.primary();
     await group.standbys(primary);
-    await redundant();
+    await group.electable();
     const writer = new GroupWriter(group);
     await writer.start(primary);
     await writer.more(30);
@@ -39,11 +27,10 @@ test.each([
       await writer.more(20);
       group.returnHost(lost);
       await group.standbys(primary);
-      // Before a standby is in the record again nobody but the primary is known to have all commits: nobody may follow it.
-      await redundant();
+      await group.electable();
     }
     const gap = await writer.stop();
-    console.log(`${_name}: gap ${gap} ms, voters ${(await voters()).join(", ")}`);
+    console.log(`${_name}: gap ${gap} ms, voters ${(await group.record()).voters.join(", ")}`);
     expect(await writer.lost(primary)).toEqual([]);
     expect(writer.acknowledged.length).toBeGreaterThan(60);
   },
@@ -86,7 +73,7 @@ test("a strict node is set up before it has a standby, and its standbys get all 
   second.startFencer();
   second.startKeeper();
   await group.standbys(first);
-  await redundant();
+  await group.electable();
   await group.everywhere("SELECT count(*) FROM pg_database WHERE datname = 'app'", "1");
   expect(await first.request({ ...request, name: "later" })).toMatchObject({ ok: true });
   expect(first.logs()).not.toContain("request will be tried again");

@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import { systemClock } from "../../src/base/clock.ts";
 import { messageOf } from "../../src/base/errors.ts";
 import { systemRng } from "../../src/base/rng.ts";
+import { isElectable, type SyncRecord } from "../../src/ha/quorum.ts";
 import type { HaMember, HaSettings, HaTags, SynchronousSettings } from "../../src/ha/settings.ts";
 import { type Authority, createAuthority } from "../../src/pki/authority.ts";
 import type { InstanceConfig } from "../../src/spec/instance-config.ts";
@@ -161,6 +162,20 @@ export class KeptGroup {
                     WHERE state = 'streaming' AND application_name ~ '^pgherd_[0-9a-f]+$'`;
       const streaming = await primary.query(sql).catch(() => "0");
       return Number(streaming) >= count ? true : undefined;
+    });
+  }
+
+  /** The synchronous record of the lease. */
+  async record(): Promise<SyncRecord> {
+    const [row] = await this.read("SELECT sync FROM ha_leases");
+    return JSON.parse(String(row?.[0]));
+  }
+
+  /** Until by the record somebody may follow the primary: before that nobody but it is known to have all commits. */
+  async electable(): Promise<void> {
+    await until("a record by which somebody can be elected", async () => {
+      const record = await this.record();
+      return record.voters.length > 0 && isElectable(record) ? true : undefined;
     });
   }
 

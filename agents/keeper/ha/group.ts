@@ -17,7 +17,7 @@ import { decide } from "../../../src/ha/decide.ts";
 import { unfitness } from "../../../src/ha/election.ts";
 import { answerFailsafe } from "../../../src/ha/failsafe.ts";
 import type { LocalView } from "../../../src/ha/observed.ts";
-import { isAsynchronous } from "../../../src/ha/quorum.ts";
+import { isAsynchronous, isElectable } from "../../../src/ha/quorum.ts";
 import type { HaSettings } from "../../../src/ha/settings.ts";
 import { dueIntent, situationOf } from "../../../src/ha/situation.ts";
 import type { FailsafeQuestion, GroupView, HaIntent } from "../../../src/ha/state.ts";
@@ -239,8 +239,7 @@ export class Group implements GroupParts {
   get commitsAlone(): boolean {
     const { own } = this.renewer;
     if (!own || own.changing !== null) return false;
-    const { mode, voters } = own.row.sync;
-    return mode === "on" && voters.length === 0;
+    return !isElectable(own.row.sync);
   }
 
   /** Whether things are under way, so that every look has to be a new one. */
