@@ -82,6 +82,13 @@ for (const server of completeServers()) {
     await old.until("what the standby sees", async () =>
       (await held(old, ofWinner)) >= 0 ? true : undefined,
     );
+    // Somebody else's, which has a user for a while.
+    await old.sql("SELECT pg_create_physical_replication_slot('theirs', true)");
+    await winner.sql("ALTER SYSTEM SET primary_slot_name = 'theirs'");
+    await winner.sql("SELECT pg_reload_conf()");
+    await old.until("what the user of the foreign slot sees", async () =>
+      (await held(old, "theirs")) >= 0 ? true : undefined,
+    );
     await ensure(winner, { name: ofOld });
     await old.stop("fast");
     await winner.mechanics.letGo(await winner.session(), never);
@@ -101,8 +108,11 @@ for (const server of completeServers()) {
     );
     // Who has not come as far as the new slot would begin keeps the log that there is.
     const behind = { name: ofWinner, confirmedLsn: 1n };
-    expect(await ensure(old, behind)).toMatchObject({ created: [], dropped: [], problems: [] });
+    const before = await ensure(old, behind);
+    expect(before).toMatchObject({ created: [], dropped: [] });
+    expect(before.problems).toEqual([expect.stringMatching(/^slot theirs keeps the primary from/)]);
     expect(await held(old, ofWinner)).toBeGreaterThanOrEqual(20);
+    await old.sql("SELECT pg_drop_replication_slot('theirs')");
 
     const confirmedLsn = parseLsn(await winner.value("pg_current_wal_flush_lsn()")) ?? 0n;
     const wanted = { name: ofWinner, confirmedLsn };

@@ -77,7 +77,7 @@ export async function ensureSlots(
     unprotected: logical.filter(({ failover }) => !failover).map(({ name }) => name),
     protects: logical.some(({ failover }) => failover),
     stranded: stranded.map(({ name }) => name),
-    problems: [],
+    problems: standby ? slots.filter((each) => isLeftBehind(each, wanted)).map(leftBehind) : [],
   };
   for (const slot of [...slots.filter((each) => isForgotten(each, wanted)), ...needless]) {
     await attempt(changes, slot.name, async () => {
@@ -104,6 +104,17 @@ export async function ensureSlots(
 function isForgotten(slot: SlotRow, wanted: readonly WantedSlot[]): boolean {
   if (!isMemberSlot(slot.name) || slot.active || slot.temporary) return false;
   return slot.kind === "physical" && !wanted.some((want) => want.name === slot.name);
+}
+
+/** Somebody else's, of a standby's time as primary: ours are replaced, theirs are not touched (hazard H77). */
+function isLeftBehind(slot: SlotRow, wanted: readonly WantedSlot[]): boolean {
+  const { name, kind, active, temporary, holdsRows } = slot;
+  if (kind !== "physical" || active || temporary || !holdsRows) return false;
+  return !isMemberSlot(name) && !wanted.some((want) => want.name === name);
+}
+
+function leftBehind({ name }: SlotRow): string {
+  return `slot ${name} keeps the primary from vacuuming what its user saw when this was the primary: drop it here when nobody will use it`;
 }
 
 /** Of the time as primary; a copy of the new primary's slot of that name cannot come while it is there (hazard H77). */
