@@ -10,8 +10,8 @@ export interface CostOptions {
   readonly seconds: number;
   /** Of pgbench. */
   readonly clients: number;
-  /** Which of pgbench's own scripts. */
-  readonly builtin: string;
+  /** Which of pgbench's own scripts, one after the other. */
+  readonly builtins: readonly string[];
 }
 
 export function parseCostOptions(args: readonly string[]): CostOptions {
@@ -19,10 +19,10 @@ export function parseCostOptions(args: readonly string[]): CostOptions {
     args: [...args],
     options: {
       systems: { type: "string", default: SYSTEMS.join() },
-      pairs: { type: "string", default: "60" },
-      seconds: { type: "string", default: "4" },
-      clients: { type: "string", default: "4" },
-      builtin: { type: "string", default: "tpcb-like" },
+      pairs: { type: "string", default: "40" },
+      seconds: { type: "string", default: "10" },
+      clients: { type: "string", default: "8" },
+      builtin: { type: "string", default: "tpcb-like,select-only" },
     },
   });
   return {
@@ -30,6 +30,6 @@ export function parseCostOptions(args: readonly string[]): CostOptions {
     pairs: Number(values.pairs),
     seconds: Number(values.seconds),
     clients: Number(values.clients),
-    builtin: values.builtin,
+    builtins: values.builtin.split(","),
   };
 }

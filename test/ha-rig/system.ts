@@ -19,6 +19,8 @@ export interface Setup {
   readonly mode: Mode;
   readonly timings: Timings;
   readonly major: number;
+  /** Of PostgreSQL, in place of those that all have. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 /** Settings of PostgreSQL that both systems get, so that only what surrounds it differs. */

@@ -103,7 +103,7 @@ export class Pgherd implements System {
   }
 
   #spec(version: string): object {
-    const { mode, timings } = this.#setup;
+    const { mode, timings, settings } = this.#setup;
     const times = timings === "usual" ? TIMINGS.usual : { profile: "fast" };
     return {
       database_name: database,
@@ -119,7 +119,7 @@ export class Pgherd implements System {
           attributes: ["LOGIN", "SUPERUSER"],
         },
       ],
-      postgresql_conf: POSTGRES_SETTINGS,
+      postgresql_conf: { ...POSTGRES_SETTINGS, ...settings },
       ha: { ...times, ...synchronous[mode] },
     };
   }

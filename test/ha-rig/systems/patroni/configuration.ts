@@ -29,7 +29,7 @@ const synchronous: Readonly<Record<Mode, object>> = {
 export function patroniConfiguration(
   host: LabHost,
   hosts: readonly LabHost[],
-  { mode, timings, major }: Setup,
+  { mode, timings, major, settings }: Setup,
 ): string {
   const { name, address } = host;
   return stringify({
@@ -45,7 +45,7 @@ export function patroniConfiguration(
         postgresql: {
           use_pg_rewind: true,
           use_slots: true,
-          parameters: { ...POSTGRES_SETTINGS, ...OURS },
+          parameters: { ...POSTGRES_SETTINGS, ...settings, ...OURS },
         },
       },
       initdb: [{ encoding: "UTF8" }, { locale: "C.UTF-8" }, "data-checksums"],
