@@ -32,6 +32,15 @@ export function failoverTarget(s: Situation): string | null {
   return "to" in target ? target.to : null;
 }
 
+/** Nothing was heard lately of the one that is to take over, or of anybody who could: silence alone refuses nothing. */
+export function isUnheard(s: Pick<Situation, "view" | "nowMs">): boolean {
+  const intent = pendingHandover(s);
+  if (!intent) return false;
+  const { to } = intent.payload;
+  const living = livingOthers(s).map(({ status }) => status.instance_id);
+  return to === null ? living.length === 0 : to !== s.view.self && !living.includes(to);
+}
+
 /** What this primary has to say about an intent; null = nothing now. */
 export function intentAnswer(s: Situation): IntentAnswer | null {
   const expired = s.view.intents.find(
@@ -65,7 +74,7 @@ function isCare(payload: HaIntent["payload"], self: string): boolean {
   return care && payload.instance_id === self;
 }
 
-function pendingHandover({ view }: Situation): Handover | undefined {
+function pendingHandover({ view }: Pick<Situation, "view">): Handover | undefined {
   const due = dueIntent(view, "switchover") ?? dueIntent(view, "failover");
   return due && due.state === "pending" ? due : undefined;
 }

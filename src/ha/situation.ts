@@ -198,7 +198,10 @@ export function refusal(s: Situation): string | null {
 }
 
 /** Members that said something lately: they can be counted on to act. */
-export function livingOthers({ view, nowMs }: Situation): readonly MemberSight[] {
+export function livingOthers({
+  view,
+  nowMs,
+}: Pick<Situation, "view" | "nowMs">): readonly MemberSight[] {
   const freshMs = Math.max(3 * view.settings.loop_ms, 6_000);
   return [...view.others.values()].filter(({ heardAtMs }) => nowMs - heardAtMs <= freshMs);
 }

@@ -42,6 +42,22 @@ test("a switchover moves the primary to the chosen standby, loses nothing, and t
   await group.everywhere("SELECT count(*) >= 60 FROM written", "t");
 }, 240_000);
 
+test("a standby whose row in the store is old takes over when it is asked to", async () => {
+  const to = group.at(1);
+  const frozen = `CREATE TRIGGER frozen BEFORE UPDATE ON ha_members WHEN NEW.instance_id = '${to.id}'
+                  BEGIN SELECT RAISE(IGNORE); END`;
+  await group.read(frozen);
+  // Longer than anybody is believed to live without a word.
+  await Bun.sleep(7_000);
+  await group.ask("switchover", { from: null, to: to.id });
+  expect(await group.settledIntents()).toEqual(["done"]);
+  primary = await group.primary(primary);
+  expect(primary.id).toBe(to.id);
+  await writer.more(20);
+  await writer.stop();
+  expect(await writer.lost(primary)).toEqual([]);
+}, 240_000);
+
 test("a postmaster that is killed is started again in place", async () => {
   process.kill(postmaster(primary), "SIGKILL");
   await writer.more(20);

@@ -16,6 +16,7 @@ import type { Decision, HaAction, RunGoal } from "../../../src/ha/action.ts";
 import { decide } from "../../../src/ha/decide.ts";
 import { unfitness } from "../../../src/ha/election.ts";
 import { answerFailsafe } from "../../../src/ha/failsafe.ts";
+import { isUnheard } from "../../../src/ha/intents.ts";
 import type { LocalView } from "../../../src/ha/observed.ts";
 import { isAsynchronous, isElectable } from "../../../src/ha/quorum.ts";
 import type { HaSettings } from "../../../src/ha/settings.ts";
@@ -359,6 +360,7 @@ export class Group implements GroupParts {
     const memory = this.#memory;
     // Of before the look: what is asked for is judged by what was seen after it was asked.
     const { intents } = this.watch;
+    await this.#askTheSilent(intents, signal);
     memory.hot = this.hot;
     const local = await this.sensor.look(memory, {
       doing: this.work.doing,
@@ -371,6 +373,13 @@ export class Group implements GroupParts {
     const acted = await this.#decideOn(local, intents, signal);
     memory.racing = this.#racing();
     return acted;
+  }
+
+  /** Whoever is to take over may live although its row in the store is old. */
+  async #askTheSilent(intents: readonly HaIntent[], signal: AbortSignal): Promise<void> {
+    const view = { ...this.#view(), intents };
+    if (!this.renewer.own || !isUnheard({ view, nowMs: this.#deps.boot.bootMs() })) return;
+    for (const status of await this.peers.statuses(signal)) this.watch.tell(status);
   }
 
   async #decideOn(
