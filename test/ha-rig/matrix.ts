@@ -1,7 +1,7 @@
 // Runs the fault matrix, or random faults, in the lab's box and writes the report. A fault that leaves the node broken
 // costs a new lab for those after it, never the whole run.
 import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, parse } from "node:path";
 import { type Rng, seededRng } from "../../src/base/rng.ts";
 import {
   type CatalogueEntry,
@@ -128,7 +128,8 @@ class Matrix {
   }
 
   async #keepLogs(system: System): Promise<void> {
-    const directory = join(dirname(this.#options.report), `faults-logs-${this.#labs}`);
+    const { dir, name } = parse(this.#options.report);
+    const directory = join(dir, `${name}-logs-${this.#labs}`);
     mkdirSync(directory, { recursive: true });
     for (const host of system.hosts) {
       const log = host.alive() ? await system.logs(host) : "the host is off\n";

@@ -238,7 +238,7 @@ async function paused(fault: Fault, stage: Stage): Promise<Injected> {
 async function subscribed(fault: Fault, stage: Stage): Promise<Injected> {
   const subscriber = await Subscriber.start(stage.system, () => stage.primary());
   const injected = await inject(fault, stage).catch(async (thrown: unknown) => {
-    await subscriber.stop();
+    await subscriber.stop().catch((second: unknown) => console.log(`the subscriber: ${second}`));
     throw thrown;
   });
   const undo = async () => {
