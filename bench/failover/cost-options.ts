@@ -22,7 +22,7 @@ export function parseCostOptions(args: readonly string[]): CostOptions {
       pairs: { type: "string", default: "40" },
       seconds: { type: "string", default: "10" },
       clients: { type: "string", default: "8" },
-      builtin: { type: "string", default: "tpcb-like,select-only" },
+      builtin: { type: "string", default: "tpcb-like" },
     },
   });
   return {
