@@ -1,6 +1,7 @@
 // The measuring part of the benchmark of steady cost: runs in the lab's box.
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { join } from "node:path";
 import { processesOf, signal } from "../../test/ha-rig/faults/processes.ts";
 import { labDirectory, open, type SystemName } from "../../test/ha-rig/open.ts";
 import type { System } from "../../test/ha-rig/system.ts";
@@ -23,6 +24,7 @@ const steadySettings = {
   autovacuum_vacuum_insert_scale_factor: "0.9",
   autovacuum_analyze_scale_factor: "0.9",
 };
+const logsDirectory = join(import.meta.dir, "../../.cache/cost");
 const loadSecondsMax = 4 * 3_600;
 /** Not counted: PostgreSQL itself, the service manager and what it brings. */
 const uncounted = /postgres|systemd|\/sbin\/init|dbus|agetty|sshd|pgbench|psql|^$/;
@@ -170,9 +172,21 @@ async function measure(name: SystemName, options: CostOptions): Promise<void> {
       await going.stop();
       await compare(system, primary, builtin, options);
     }
+  } catch (thrown) {
+    await keepLogs(system);
+    throw thrown;
   } finally {
     await system.lab.down();
   }
+}
+
+/** What the hosts have to say when the benchmark breaks off. */
+async function keepLogs(system: System): Promise<void> {
+  mkdirSync(logsDirectory, { recursive: true });
+  for (const host of system.hosts) {
+    writeFileSync(join(logsDirectory, `${system.name}-${host.name}.log`), await system.logs(host));
+  }
+  console.log(`logs in ${logsDirectory}`);
 }
 
 /** What the processes beside PostgreSQL take while something goes on. */
