@@ -18,7 +18,7 @@ import { unfitness } from "../../../src/ha/election.ts";
 import { answerFailsafe } from "../../../src/ha/failsafe.ts";
 import { isUnheard } from "../../../src/ha/intents.ts";
 import type { LocalView } from "../../../src/ha/observed.ts";
-import { isAsynchronous, isElectable } from "../../../src/ha/quorum.ts";
+import { isAsynchronous } from "../../../src/ha/quorum.ts";
 import type { HaSettings } from "../../../src/ha/settings.ts";
 import { dueIntent, situationOf } from "../../../src/ha/situation.ts";
 import type { FailsafeQuestion, GroupView, HaIntent } from "../../../src/ha/state.ts";
@@ -236,11 +236,12 @@ export class Group implements GroupParts {
     return this.#ha.settings;
   }
 
-  /** By the record nobody but this primary can be elected, and no change of that is under way. */
+  /** Commits wait for nobody who is recorded, and no change of that is under way. */
   get commitsAlone(): boolean {
     const { own } = this.renewer;
     if (!own || own.changing !== null) return false;
-    return !isElectable(own.row.sync);
+    const { mode, voters } = own.row.sync;
+    return mode === "on" && voters.length === 0;
   }
 
   /** Whether things are under way, so that every look has to be a new one. */
