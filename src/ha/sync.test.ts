@@ -1,6 +1,7 @@
 // The order in which setting and record follow each other: from every pair that belongs together to every other, step
 // by step, and whatever is in effect at any moment of it, also when a step is cut, is safe.
 import { describe, expect, test } from "bun:test";
+import { lease, own } from "../../test/support/ha-situations.ts";
 import type { PrimaryView } from "./observed.ts";
 import {
   asynchronous,
@@ -13,7 +14,14 @@ import {
   sameRecord,
   sameSetting,
 } from "./quorum.ts";
-import { nobody, noRecord, type SyncTarget, startSetting, stepTowards } from "./sync.ts";
+import {
+  commitsAlone,
+  nobody,
+  noRecord,
+  type SyncTarget,
+  startSetting,
+  stepTowards,
+} from "./sync.ts";
 
 const STANDBYS = ["a", "b", "c"];
 
@@ -134,6 +142,36 @@ describe("every way", () => {
     expect(proven.record).toMatchObject({ version: 4, voters: ["a"], quorum: 1 });
     const behind = stepTowards(target, nobody(3), primary(to, 50n, []));
     expect(behind).toMatchObject({ record: null, waits: "a to catch up" });
+  });
+});
+
+describe("a commit that waits for nobody", () => {
+  const waiting: SyncSetting = { standbys: ["a"], count: 1, blocked: false };
+  const holds = (sync: SyncRecord) => own(lease({ sync }));
+
+  test("is covered by every record that follows while nobody is waited for", () => {
+    for (const setting of [asynchronous, blocked]) {
+      expect(commitsAlone(holds(nobody(3)), primary(setting, 50n, []))).toBe(true);
+    }
+  });
+
+  test("may be missing from a standby that is about to be recorded", () => {
+    // The next renewal may name it: it has everything up to the proof, and the commit comes after that.
+    const proven = primary(waiting, 50n, ["a"]);
+    const target = { setting: waiting, record: recordOf(waiting, 0) };
+    expect(stepTowards(target, nobody(3), proven).record).toMatchObject({ voters: ["a"] });
+    expect(commitsAlone(holds(nobody(3)), proven)).toBe(false);
+    expect(commitsAlone(holds(nobody(3)), primary(waiting, null, []))).toBe(false);
+  });
+
+  test("may be missing where somebody is recorded, may be recorded by now, or the lease is not held", () => {
+    const alone = primary(asynchronous, 50n, []);
+    const recorded = recordOf(waiting, 4);
+    expect(commitsAlone(holds(recorded), alone)).toBe(false);
+    expect(commitsAlone(holds(noRecord()), alone)).toBe(false);
+    const changing = { sync: recorded };
+    expect(commitsAlone({ ...holds(nobody(3)), changing }, alone)).toBe(false);
+    expect(commitsAlone(null, alone)).toBe(false);
   });
 });
 

@@ -2,7 +2,7 @@
 // changed only to one that is safe with the record, a record only to one that is safe with the setting and with every
 // commit so far (quorum.ts). Between any two changes the primary may die.
 import { priorityOf } from "./election.ts";
-import type { AttachedStandby, PrimaryView } from "./observed.ts";
+import type { AttachedStandby, LocalView, PrimaryView } from "./observed.ts";
 import {
   asynchronous,
   between,
@@ -45,6 +45,17 @@ export function noRecord(version = 0): SyncRecord {
 /** A record by which nobody but the last holder may be promoted. */
 export function nobody(version: number): SyncRecord {
   return { version, mode: "on", voters: [], quorum: 1, count: 0 };
+}
+
+/**
+ * Whether what is committed now without waiting for standbys cannot be lost by an election: the record names nobody, no
+ * change of it is under way, and no commit waits for a standby, so that the position from which the next setting is
+ * proven, and with it the next record, comes after it.
+ */
+export function commitsAlone(own: OwnLease | null, postgres: LocalView["postgres"]): boolean {
+  if (!own || own.changing !== null || postgres.kind !== "primary") return false;
+  const { mode, voters } = own.row.sync;
+  return mode === "on" && voters.length === 0 && postgres.sync.setting.count === 0;
 }
 
 /** The record that a node begins with. */

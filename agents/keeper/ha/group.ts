@@ -22,6 +22,7 @@ import { isAsynchronous } from "../../../src/ha/quorum.ts";
 import type { HaSettings } from "../../../src/ha/settings.ts";
 import { dueIntent, situationOf } from "../../../src/ha/situation.ts";
 import type { FailsafeQuestion, GroupView, HaIntent } from "../../../src/ha/state.ts";
+import { commitsAlone } from "../../../src/ha/sync.ts";
 import { formatLsn } from "../../../src/postgres/lsn.ts";
 import { slotLogBound } from "../../../src/postgres/recovery.ts";
 import type { InstanceHa } from "../../../src/spec/instance-config.ts";
@@ -236,12 +237,9 @@ export class Group implements GroupParts {
     return this.#ha.settings;
   }
 
-  /** Commits wait for nobody who is recorded, and no change of that is under way. */
+  /** What the keeper commits now need not wait for standbys. */
   get commitsAlone(): boolean {
-    const { own } = this.renewer;
-    if (!own || own.changing !== null) return false;
-    const { mode, voters } = own.row.sync;
-    return mode === "on" && voters.length === 0;
+    return this.#local !== undefined && commitsAlone(this.renewer.own, this.#local.postgres);
   }
 
   /** Whether things are under way, so that every look has to be a new one. */
