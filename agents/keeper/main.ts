@@ -11,6 +11,7 @@ import { createLogger, LOG_LEVELS, type Logger, LogLevels } from "../../src/base
 import { systemRng } from "../../src/base/rng.ts";
 import { accountName, ownUid } from "../../src/host/account.ts";
 import { LocalExecutor } from "../../src/host/local.ts";
+import { staySwift } from "../../src/host/realtime.ts";
 import type { KeeperFile } from "../../src/spec/instance-config.ts";
 import { createLeaseStore } from "../../src/store/ha-lease.ts";
 import { createHaStore } from "../../src/store/ha-store.ts";
@@ -33,6 +34,7 @@ export async function runKeeper(argv: readonly string[]): Promise<number> {
   const log = keeperLog(file);
   try {
     const keeper = buildKeeper(file, log);
+    void staySwift({ clock: systemClock, log }, ended.signal);
     process.on("SIGUSR1", () => {
       log.info("the host is going down: leaving in order");
       void keeper.leave().finally(() => ended.abort());

@@ -158,7 +158,7 @@ function takenBy(before: readonly Usage[], after: readonly Usage[], seconds: num
 }
 
 async function measure(name: SystemName, options: CostOptions): Promise<void> {
-  const system = await open(name, `${labDirectory()}/${name}`, { cpuWeight: 1 });
+  const system = await open(name, `${labDirectory()}/${name}`, { cpuWeight: null });
   try {
     await system.up({ mode: "async", timings: "usual", major: 17, settings: steadySettings });
     const primary = await plainPrimary(system);

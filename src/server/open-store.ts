@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { must } from "../base/assert.ts";
 import { storeFreeBytesMin } from "../base/limits.ts";
 import * as processes from "../host/process.ts";
+import { makeRealtime } from "../host/realtime.ts";
 import type { NodeAccess } from "../store/capabilities.ts";
 import { migrate } from "../store/migrate.ts";
 import { migrations } from "../store/migrations.gen.ts";
@@ -80,7 +81,10 @@ export async function openStore(
       ...(seat.join ? { join: seat.join } : {}),
       ...(seat.fresh ? { fresh: true } : {}),
     },
-    { clock, rng, logger: log.component("store"), processes },
+    {
+      ...{ clock, rng, logger: log.component("store"), processes },
+      makeRealtime: (pid) => makeRealtime(pid, "alike"),
+    },
     signal,
   );
   try {

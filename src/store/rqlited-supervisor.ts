@@ -42,6 +42,8 @@ export interface RqlitedDeps {
   readonly rng: Rng;
   readonly logger: Logger;
   readonly processes: ProcessTable;
+  /** Lets the process, and what it starts, come before ordinary ones on a busy host; false = the kernel refuses. */
+  readonly makeRealtime?: (pid: number) => boolean;
 }
 
 const RESTART_BACKOFF = { firstMs: 100, maxMs: 5_000 };
@@ -83,7 +85,7 @@ export class Supervisor {
       throw thrown;
     }
     this.#joined();
-    this.#loops = Promise.all([this.#keepRunning(this.#running), this.#keepLogSmall()]);
+    this.#loops = Promise.all([this.#keepRunning(this.#running), this.#tend()]);
     return adopted !== undefined;
   }
 
@@ -100,7 +102,7 @@ export class Supervisor {
     } finally {
       const running = await this.#start();
       this.#running = running;
-      this.#loops = Promise.all([this.#keepRunning(running), this.#keepLogSmall()]);
+      this.#loops = Promise.all([this.#keepRunning(running), this.#tend()]);
     }
     await this.#untilReady();
     this.#joined();
@@ -177,6 +179,7 @@ export class Supervisor {
     const { argv, paths } = this.#target;
     await boundLog(paths.log);
     const running = await startProcess(argv, paths.log, this.#deps.processes);
+    this.#deps.makeRealtime?.(running.identity.pid);
     await this.#target.remember(running.identity);
     this.#deps.logger.info("started rqlited", { pid: running.identity.pid });
     return running;
@@ -235,14 +238,16 @@ export class Supervisor {
     }
   }
 
-  async #keepLogSmall(): Promise<void> {
-    const { clock, logger } = this.#deps;
+  async #tend(): Promise<void> {
+    const { clock, logger, processes, makeRealtime } = this.#deps;
     const ending = this.#ending.signal;
     do {
       try {
         await boundLog(this.#target.paths.log);
+        const identity = this.#running?.identity;
+        if (identity && processes.isAlive(identity)) makeRealtime?.(identity.pid);
       } catch (thrown) {
-        logger.warn("cannot shorten the log of rqlited", { error: messageOf(thrown) });
+        logger.warn("cannot look after rqlited", { error: messageOf(thrown) });
       }
     } while (await slept(clock, rqlitedLogCheckMs, ending));
   }

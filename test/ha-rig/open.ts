@@ -20,8 +20,8 @@ const disks = { postgresql: "1200m" };
 export interface OpenOptions {
   /** Gives every host a disk of its own for PostgreSQL, in memory, which can be filled. */
   readonly smallDisks?: boolean;
-  /** Of each host. Where one keeps all processors busy the others starve for seconds with more than 1. */
-  readonly cpuWeight?: number;
+  /** Of each host; null for what keeps all processors busy (HostOptions). */
+  readonly cpuWeight?: number | null;
 }
 
 /** Three hosts that are not booted yet. Only inside the box. */

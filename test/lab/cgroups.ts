@@ -28,26 +28,28 @@ export function legacyCgroups(): boolean {
   return existsSync("/sys/fs/cgroup/memory/tasks");
 }
 
+export interface ProcessorShare {
+  /** When they are scarce, 1 = that of any other process; null = no group for them. */
+  readonly weight: number | null;
+  /** Of a second, for real-time programs. Only the legacy hierarchies ration it, and all labs share what there is. */
+  readonly realtimeMs: number;
+}
+
 /** One group per hierarchy; everything that runs in the host is in them. */
 export class HostCgroups {
   readonly #name: string;
-  /** Share of the processors when they are scarce, 1 = that of any other process. */
-  readonly #cpuWeight: number;
+  readonly #processors: ProcessorShare;
 
   /** Control groups are the whole machine's: labs side by side must not share names. */
-  constructor(name: string, cpuWeight: number) {
+  constructor(name: string, processors: ProcessorShare) {
     this.#name = name;
-    this.#cpuWeight = cpuWeight;
+    this.#processors = processors;
   }
 
   create(): void {
     for (const directory of this.#directories()) mkdirSync(directory, { recursive: true });
-    if (!legacyCgroups()) {
-      const file = `/sys/fs/cgroup/${this.#name}/cpu.weight`;
-      if (existsSync(file)) writeFileSync(file, String(100 * this.#cpuWeight));
-      return;
-    }
-    writeFileSync(`/sys/fs/cgroup/cpu/${this.#name}/cpu.shares`, String(1_024 * this.#cpuWeight));
+    this.#weigh();
+    if (!legacyCgroups()) return;
     // A process may enter a cpuset only when the set has processors and memory.
     for (const file of ["cpuset.cpus", "cpuset.mems"]) {
       writeFileSync(
@@ -55,6 +57,21 @@ export class HostCgroups {
         readFileSync(`/sys/fs/cgroup/cpuset/${file}`, "utf8"),
       );
     }
+  }
+
+  #weigh(): void {
+    const { weight, realtimeMs } = this.#processors;
+    if (weight === null) return;
+    if (!legacyCgroups()) {
+      const file = `/sys/fs/cgroup/${this.#name}/cpu.weight`;
+      if (existsSync(file)) writeFileSync(file, String(100 * weight));
+      return;
+    }
+    const group = `/sys/fs/cgroup/cpu/${this.#name}`;
+    writeFileSync(`${group}/cpu.shares`, String(1_024 * weight));
+    // Not every kernel rations it.
+    const ration = `${group}/cpu.rt_runtime_us`;
+    if (existsSync(ration)) writeFileSync(ration, String(1_000 * realtimeMs));
   }
 
   /** A shell fragment that moves the shell into the groups. */
@@ -72,7 +89,7 @@ export class HostCgroups {
     this.#freezer("THAWED", "0");
   }
 
-  /** Percent of one processor that everything in the host gets together; undefined = all there is. */
+  /** Percent of one processor that everything in the host gets together; undefined = all there is. Needs a group. */
   throttle(percent: number | undefined): void {
     const quotaUs = percent === undefined ? undefined : (percent / 100) * quotaPeriodUs;
     if (legacyCgroups())
@@ -87,9 +104,9 @@ export class HostCgroups {
 
   #directories(): string[] {
     if (!legacyCgroups()) return [`/sys/fs/cgroup/${this.#name}`];
-    return [...legacyControllers, "unified"].map(
-      (controller) => `/sys/fs/cgroup/${controller}/${this.#name}`,
-    );
+    return [...legacyControllers, "unified"]
+      .filter((controller) => controller !== "cpu" || this.#processors.weight !== null)
+      .map((controller) => `/sys/fs/cgroup/${controller}/${this.#name}`);
   }
 
   #freezer(legacy: string, unified: string): void {

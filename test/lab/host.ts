@@ -16,8 +16,14 @@ export type Disk = keyof typeof disks;
 export interface HostOptions {
   /** Sizes of disks that can be filled up, for example `{ postgresql: "400m" }`; without one it is as large as the machine's. */
   readonly disks?: Readonly<Partial<Record<Disk, string>>>;
-  /** Share of the processors when they are scarce; for what measures times beside other work of the machine. */
-  readonly cpuWeight?: number;
+  /**
+   * Share of the processors when they are scarce; for what measures times beside other work of the machine. null = the
+   * host has no group for them: kernels with EEVDF let everything else wait for seconds, whatever its weight, while
+   * programs of one group that wake each other keep all processors busy.
+   */
+  readonly cpuWeight?: number | null;
+  /** Of a second, for real-time programs of the host where control groups ration them; without it they get none there. */
+  readonly realtimeMs?: number;
   /** Give the host a wall clock of its own, which can be shifted. */
   readonly ownClock?: boolean;
 }
@@ -47,7 +53,10 @@ export class LabHost {
     this.directory = place.directory;
     this.#options = options;
     this.#switch = place.switch;
-    this.#cgroups = new HostCgroups(`lab-${place.labId}-${name}`, options.cpuWeight ?? 1);
+    this.#cgroups = new HostCgroups(`lab-${place.labId}-${name}`, {
+      weight: options.cpuWeight === undefined ? 1 : options.cpuWeight,
+      realtimeMs: options.realtimeMs ?? 0,
+    });
     this.#clock = new HostClock(this.root);
   }
 
