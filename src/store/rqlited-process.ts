@@ -1,5 +1,6 @@
 // One run of rqlited: starting it so that it outlives us, taking over one that did, ending it.
 import { open, rename, stat } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import { rqlitedLogBytesMax, rqlitedStopTimeoutMs } from "../base/limits.ts";
@@ -137,7 +138,7 @@ export async function startProcess(
       stdin: "ignore",
       stdout: log.fd,
       stderr: log.fd,
-      env: { PATH: "/usr/bin:/bin", HOME: "/" },
+      env: { PATH: "/usr/bin:/bin", HOME: "/", GOMAXPROCS: String(processorsMax()) },
       cwd: "/",
     });
     child.unref();
@@ -155,6 +156,11 @@ export async function startProcess(
   } finally {
     await log.close();
   }
+}
+
+/** It may come before whatever else the host does: at least half of the processors are left to that. */
+function processorsMax(): number {
+  return Math.max(1, Math.floor(availableParallelism() / 2));
 }
 
 /** Watches a process that an earlier run of the server started. */

@@ -11,7 +11,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { clientOf, rqlitedDeps, rqlitedOptions } from "../../test/support/rqlited.ts";
 import { rqlitedLogBytesMax } from "../base/limits.ts";
@@ -19,7 +19,12 @@ import { systemRng } from "../base/rng.ts";
 import { Secret } from "../base/secret.ts";
 import * as processes from "../host/process.ts";
 import { isNode, verifiesPeers } from "./capabilities.ts";
-import { type Rqlited, type RqlitedOptions, superviseRqlited } from "./rqlited.ts";
+import {
+  type Rqlited,
+  type RqlitedDeps,
+  type RqlitedOptions,
+  superviseRqlited,
+} from "./rqlited.ts";
 import { rqlitedAsset } from "./rqlited-asset.ts";
 import { ensureBinary } from "./rqlited-binary.ts";
 import { rqlitedPaths } from "./rqlited-files.ts";
@@ -40,8 +45,14 @@ afterEach(async () => {
   expect(left).toEqual([]);
 });
 
-async function supervise(options: Partial<RqlitedOptions> = {}): Promise<Rqlited> {
-  const rqlited = await superviseRqlited({ ...rqlitedOptions(dataDir), ...options }, rqlitedDeps);
+async function supervise(
+  options: Partial<RqlitedOptions> = {},
+  deps: Partial<RqlitedDeps> = {},
+): Promise<Rqlited> {
+  const rqlited = await superviseRqlited(
+    { ...rqlitedOptions(dataDir), ...options },
+    { ...rqlitedDeps, ...deps },
+  );
   started.push(rqlited);
   return rqlited;
 }
@@ -104,7 +115,21 @@ describe("a run", () => {
     expect(password).toHaveLength(43);
     expect(processes.readArguments(pid).join(" ")).not.toContain(password);
     const environment = (await readFile(`/proc/${pid}/environ`, "utf8")).split("\0");
-    expect(environment.filter((entry) => entry !== "")).toEqual(["PATH=/usr/bin:/bin", "HOME=/"]);
+    // Where it comes before all others, it leaves them half of the processors.
+    const processors = Math.max(1, Math.floor(availableParallelism() / 2));
+    const own = ["PATH=/usr/bin:/bin", "HOME=/", `GOMAXPROCS=${processors}`];
+    expect(environment.filter((entry) => entry !== "")).toEqual(own);
+  });
+
+  test("real-time priority is asked for, for every run", async () => {
+    const asked: number[] = [];
+    const makeRealtime = (pid: number) => asked.push(pid) > 0;
+    const rqlited = await supervise({}, { makeRealtime });
+    const first = pidOf(rqlited);
+    expect(asked).toContain(first);
+    process.kill(first, "SIGKILL");
+    await until(() => ![0, first].includes(pidOf(rqlited)));
+    expect(asked).toContain(pidOf(rqlited));
   });
 
   test("the keeper's user reads and writes, and does nothing else", async () => {

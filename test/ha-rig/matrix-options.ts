@@ -16,12 +16,15 @@ export interface MatrixOptions {
   readonly random: number;
   readonly seed: number;
   readonly report: string;
+  /** Of a second, of each host; absent = what the rig gives. */
+  readonly realtimeMs?: number;
   /** How long a system with these timings may take to notice a lost host. */
   readonly detectionMs: number;
 }
 
 export const USAGE = `usage: bun scripts/faults.ts [--system pgherd] [--modes async,sync,strict,quorum] [--majors 17,15,16,18]
-  [--timings usual|fastest] [--only F1,F9.2] [--random 200] [--seed 1] [--report FILE]`;
+  [--timings usual|fastest] [--only F1,F9.2] [--random 200] [--seed 1] [--report FILE]
+  [--realtime-ms 300] of a second for what runs at real-time priority on each host; all labs at once have 950`;
 
 export function parseMatrixOptions(args: readonly string[]): MatrixOptions {
   const { values } = parseArgs({
@@ -34,6 +37,7 @@ export function parseMatrixOptions(args: readonly string[]): MatrixOptions {
       only: { type: "string", default: "" },
       random: { type: "string", default: "0" },
       seed: { type: "string", default: "1" },
+      "realtime-ms": { type: "string" },
       report: { type: "string", default: join(import.meta.dir, "../../.cache/reports/faults.md") },
     },
   });
@@ -49,6 +53,7 @@ export function parseMatrixOptions(args: readonly string[]): MatrixOptions {
     random: Number(values.random),
     seed: Number(values.seed),
     report: values.report,
+    ...(values["realtime-ms"] ? { realtimeMs: Number(values["realtime-ms"]) } : {}),
     detectionMs: detectionMs(system, timings),
   };
 }

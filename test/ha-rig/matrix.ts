@@ -80,9 +80,12 @@ class Matrix {
 
   /** As many of these faults as one lab survives; answers how many were done. */
   async #lab(setup: Setup, kind: EntryKind, entries: readonly CatalogueEntry[]): Promise<number> {
-    const { system: name } = this.#options;
+    const { system: name, realtimeMs } = this.#options;
     const directory = `${labDirectory()}/lab-${this.#labs++}`;
-    const system = await open(name, directory, { smallDisks: kind === "small-disks" });
+    const system = await open(name, directory, {
+      smallDisks: kind === "small-disks",
+      ...(realtimeMs === undefined ? {} : { realtimeMs }),
+    });
     const where = `${setup.mode}, PostgreSQL ${setup.major}`;
     const run = new Run(system, setup, kind === "by-hand");
     let done = 0;

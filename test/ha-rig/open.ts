@@ -12,6 +12,8 @@ const here = import.meta.dir;
 const hostNames = ["h1", "h2", "h3"];
 /** Of each host, beside what else this machine does. */
 const usualWeight = 8;
+/** Of a second, of each host: three have most of what the machine has. */
+const usualRealtimeMs = 300;
 /** Nice value of the process that measures. */
 const urgent = -10;
 /** Large enough for every run, small enough to be filled in a moment. */
@@ -22,18 +24,20 @@ export interface OpenOptions {
   readonly smallDisks?: boolean;
   /** Of each host; null for what keeps all processors busy (HostOptions). */
   readonly cpuWeight?: number | null;
+  /** Of a second, of each host, for programs at real-time priority; all labs of the machine share 950. */
+  readonly realtimeMs?: number;
 }
 
 /** Three hosts that are not booted yet. Only inside the box. */
 export function open(
   name: SystemName,
   directory: string,
-  { smallDisks = false, cpuWeight = usualWeight }: OpenOptions = {},
+  { smallDisks = false, cpuWeight = usualWeight, realtimeMs = usualRealtimeMs }: OpenOptions = {},
 ): Promise<System> {
   const image = environment("PGHERD_LAB_IMAGE");
   // Timings count here: what else the machine does must not come first.
   setPriority(0, urgent);
-  const options = { cpuWeight, ...(smallDisks ? { disks } : {}) };
+  const options = { cpuWeight, realtimeMs, ...(smallDisks ? { disks } : {}) };
   switch (name) {
     case "pgherd":
       return Pgherd.create(directory, image, hostNames, options);

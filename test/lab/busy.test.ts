@@ -37,6 +37,7 @@ if (image && directory) {
       );
       expect(stdout).toMatch(/number of failed transactions: 0 /);
       expect(await system.epochs()).toHaveLength(1);
+      expect(await realtimePrograms()).toEqual(["fencer", "keeper", "rqlited"]);
       for (const log of logs) {
         expect(log).toContain("runs at real-time priority");
         expect(log).not.toMatch(/the fencer closed the connection|the deadline passed/);
@@ -44,6 +45,14 @@ if (image && directory) {
     },
     secondsMax,
   );
+
+  /** Of pgherd and PostgreSQL, by their first threads. */
+  async function realtimePrograms(): Promise<readonly string[]> {
+    const { stdout } = (await system.hosts[0]?.exec(["ps", "-eo", "cls,args"])) ?? { stdout: "" };
+    const realtime = stdout.split("\n").filter((line) => /^\s*RR /.test(line));
+    expect(stdout).toMatch(/^\s*TS .*postgres/m);
+    return realtime.map((line) => /keeper|fencer|rqlited/.exec(line)?.[0] ?? line).sort();
+  }
 
   /** Beside the primary, which is where it was created. */
   async function pgbench(...args: string[]) {

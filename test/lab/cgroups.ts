@@ -69,9 +69,15 @@ export class HostCgroups {
     }
     const group = `/sys/fs/cgroup/cpu/${this.#name}`;
     writeFileSync(`${group}/cpu.shares`, String(1_024 * weight));
-    // Not every kernel rations it.
     const ration = `${group}/cpu.rt_runtime_us`;
-    if (existsSync(ration)) writeFileSync(ration, String(1_000 * realtimeMs));
+    // Not every kernel rations it.
+    if (!existsSync(ration)) return;
+    try {
+      writeFileSync(ration, String(1_000 * realtimeMs));
+    } catch (cause) {
+      const text = `no ${realtimeMs} ms of a second are left for real-time programs: other labs have them`;
+      throw new Error(text, { cause });
+    }
   }
 
   /** A shell fragment that moves the shell into the groups. */
