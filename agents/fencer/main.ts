@@ -78,7 +78,7 @@ async function serve(places: Places, log: Logger): Promise<number> {
   await listener.listen(places.socket, fencer);
   log.info("ready", { instanceId: places.instanceId, postgresRuns: fencer.running });
   const serving = new AbortController();
-  void staySwift({ clock: systemClock, log }, serving.signal);
+  void staySwift({ clock: systemClock, log, afterMs: 0 }, serving.signal);
   // Not this environment: PostgreSQL is started with one of its own.
   const { NOTIFY_SOCKET, WATCHDOG_USEC } = process.env;
   const told = { NOTIFY_SOCKET, WATCHDOG_USEC };

@@ -1,6 +1,6 @@
 // The keeper's loop: look, decide, do one thing, tell. By level: every cycle starts from what is, not from what
 // was done before.
-import { AppError, messageOf } from "../../src/base/errors.ts";
+import { AppError, levelOf, messageOf } from "../../src/base/errors.ts";
 import {
   crashBackoffFirstMs,
   crashBackoffMaxMs,
@@ -147,7 +147,8 @@ async function tendAlone(deps: LoopDeps, memory: Memory, signal: AbortSignal): P
     const alone = { kind: "primary" } as const;
     await deps.slots.tend(await session(deps, memory), alone, nobody, signal);
   } catch (error) {
-    deps.log.debug("slots were not looked after", { error: messageOf(error) });
+    if (signal.aborted) return;
+    deps.log[levelOf(error)]("slots were not looked after", { error: messageOf(error) });
   }
 }
 

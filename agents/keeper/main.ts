@@ -7,6 +7,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { ClusterClock } from "../../src/base/cluster-clock.ts";
 import { AppError, messageOf } from "../../src/base/errors.ts";
 import { uuidMaker } from "../../src/base/ids.ts";
+import { realtimeAfterStartMs } from "../../src/base/limits.ts";
 import { createLogger, LOG_LEVELS, type Logger, LogLevels } from "../../src/base/log.ts";
 import { systemRng } from "../../src/base/rng.ts";
 import { accountName, ownUid } from "../../src/host/account.ts";
@@ -34,7 +35,7 @@ export async function runKeeper(argv: readonly string[]): Promise<number> {
   const log = keeperLog(file);
   try {
     const keeper = buildKeeper(file, log);
-    void staySwift({ clock: systemClock, log }, ended.signal);
+    void staySwift({ clock: systemClock, log, afterMs: realtimeAfterStartMs }, ended.signal);
     process.on("SIGUSR1", () => {
       log.info("the host is going down: leaving in order");
       void keeper.leave().finally(() => ended.abort());

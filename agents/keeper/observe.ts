@@ -1,7 +1,7 @@
 // Looks at the instance: its process, its data, its files and what its PostgreSQL answers. Changes nothing but the
 // keeper's memory.
 import type { Clock } from "../../src/base/clock.ts";
-import { AppError, messageOf } from "../../src/base/errors.ts";
+import { AppError, levelOf, messageOf } from "../../src/base/errors.ts";
 import {
   fencerSilentMs,
   keeperFileCheckIntervalMs,
@@ -165,8 +165,7 @@ async function probe(deps: ObserveDeps, memory: Memory): Promise<void> {
     memory.accepting = true;
   } catch (error) {
     // Not from PostgreSQL: a mistake of the keeper must not look like a server that starts for ever.
-    const level = error instanceof AppError ? "debug" : "error";
-    deps.log[level]("PostgreSQL does not answer", { error: messageOf(error) });
+    deps.log[levelOf(error)]("PostgreSQL does not answer", { error: messageOf(error) });
     memory.accepting = false;
   }
 }

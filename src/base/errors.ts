@@ -14,6 +14,11 @@ export class AppError extends Error {
   }
 }
 
+/** For what is tried again anyway: an ordinary failure is of little interest, anything else is a mistake of ours. */
+export function levelOf(thrown: unknown): "debug" | "error" {
+  return thrown instanceof AppError && thrown.kind !== "bug" ? "debug" : "error";
+}
+
 /** The text of anything thrown, on one line, without a stack. */
 export function messageOf(thrown: unknown): string {
   const text = thrown instanceof Error ? thrown.message || thrown.name : String(thrown);

@@ -115,6 +115,8 @@ export const rqlitedStopTimeoutMs = 5_000;
 export const rqlitedLogBytesMax = 10 * 1024 * 1024;
 /** How often the log file of rqlited is looked at. */
 export const rqlitedLogCheckMs = 30_000;
+/** How long after its start a keeper has ordinary priority: the keepers of a host may start together. */
+export const realtimeAfterStartMs = 2_000;
 /** How often programs that run at real-time priority give it to the threads that they started since. */
 export const realtimeCheckMs = 10_000;
 /** Expected time without writes while PostgreSQL restarts with a warm cache: stop, start, ready. A reload has none. */

@@ -36,14 +36,18 @@ export function makeRealtime(pid: number, descendants: Descendants): boolean {
 export interface RealtimeDeps {
   readonly clock: Clock;
   readonly log: Logger;
+  /** Not before: where many programs start at once they would leave nothing to others meanwhile. */
+  readonly afterMs: number;
 }
 
 /**
  * Keeps this process at real-time priority, also the threads that it starts later, until the signal aborts. Programs
  * that it starts are ordinary ones. Says once, and whenever it changes, whether the kernel agrees.
  */
-export async function staySwift({ clock, log }: RealtimeDeps, signal: AbortSignal): Promise<void> {
+export async function staySwift(deps: RealtimeDeps, signal: AbortSignal): Promise<void> {
+  const { clock, log, afterMs } = deps;
   let agreed: boolean | undefined;
+  await clock.sleep(afterMs, signal).catch(() => undefined);
   while (!signal.aborted) {
     const agrees = makeRealtime(process.pid, "ordinary");
     if (agrees !== agreed) {

@@ -1,7 +1,7 @@
 // What the keeper sees of its own PostgreSQL as a member of a group. Looks at processes, files and the server; changes
 // nothing but its own memory of what moved.
 import type { BootClock } from "../../../src/base/boot-clock.ts";
-import { messageOf } from "../../../src/base/errors.ts";
+import { levelOf, messageOf } from "../../../src/base/errors.ts";
 import { groupProbeIntervalMs } from "../../../src/base/limits.ts";
 import type { Attempts, Doing, LocalView, PostgresView } from "../../../src/ha/observed.ts";
 import type { HaMember } from "../../../src/ha/settings.ts";
@@ -186,7 +186,7 @@ export class Sensor {
       if (positions.inRecovery !== status.inRecovery) return this.#look;
       this.#look = { status, positions, atMs: boot.bootMs() };
     } catch (error) {
-      log.debug("PostgreSQL does not say where it stands", { error: messageOf(error) });
+      log[levelOf(error)]("PostgreSQL does not say where it stands", { error: messageOf(error) });
       const tooOld = this.#look && nowMs - this.#look.atMs > 5 * groupProbeIntervalMs;
       if (tooOld) this.#look = undefined;
     }
