@@ -1,6 +1,6 @@
 // Gives this host's member of the store its vote once it has everything. Until then it must not count: a host
 // that fails while it joins would take the quorum with it.
-import { removeNode } from "../store/rqlite-nodes.ts";
+import { awaitVote, removeNode } from "../store/rqlite-nodes.ts";
 import type { Member } from "./member.ts";
 import { nodesOf } from "./open-store.ts";
 import { wantsVote } from "./seat.ts";
@@ -18,6 +18,7 @@ export async function settleVote(member: Member, told: () => Promise<void>): Pro
   await opened.rqlited.restart({ voter: true, join: others.map(({ raft }) => raft) }, () =>
     removeNode(nodes, clock, config.host_id),
   );
+  await awaitVote(nodes, clock, config.host_id);
   await membership.update({ own: { raft: opened.rqlited.raft, voter: true } });
   await told();
   log.component("cluster").info("has a vote in the store");

@@ -6,7 +6,7 @@ import { Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
-import { storeNodesTimeoutMs } from "../base/limits.ts";
+import { storeNodesTimeoutMs, storeVotePollMs, storeVoteTimeoutMs } from "../base/limits.ts";
 import { ask, type NodeAccess } from "./capabilities.ts";
 import type { RqlitedPaths } from "./rqlited-files.ts";
 import { StoreError } from "./store-error.ts";
@@ -40,6 +40,26 @@ export async function removeNode(
   id: string,
 ): Promise<void> {
   await askAny(nodes, clock, "/remove", { method: "DELETE", body: JSON.stringify({ id }) });
+}
+
+/**
+ * Waits until the nodes say that this one votes. A join is ignored for a node that is there without a vote, and a join
+ * that came too late for the one who asked can put it back there. Throws StoreError when it has no vote in time.
+ */
+export async function awaitVote(
+  nodes: readonly NodeAccess[],
+  clock: Clock,
+  id: string,
+): Promise<void> {
+  const endMs = clock.monotonicMs() + storeVoteTimeoutMs;
+  for (;;) {
+    const listed = await listNodes(nodes, clock);
+    if (listed.some((node) => node.id === id && node.voter)) return;
+    if (clock.monotonicMs() >= endMs) {
+      throw new StoreError("unavailable", `the store does not count the vote of ${id}`);
+    }
+    await clock.sleep(storeVotePollMs);
+  }
 }
 
 /** Makes a stopped node the only one of its cluster at its next start; all that it applied is kept. */
