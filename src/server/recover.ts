@@ -22,6 +22,7 @@ import { createRqlite, type Rqlite } from "../store/rqlite.ts";
 import { writeLonePeer } from "../store/rqlite-nodes.ts";
 import {
   adoptUsers,
+  changeRaftPort,
   ensureUsers,
   freePort,
   rqlitedPaths,
@@ -264,9 +265,13 @@ export async function watchLeftBehind(
 
 /** Puts this host's copy of the store aside, for a new one from the members. */
 export async function putAside(environment: ServerEnvironment): Promise<void> {
+  const { config, rng } = environment;
   await endStore(environment);
   const copy = await copyPath(environment);
-  await rename(rqlitedPaths(environment.config.data_dir).data, copy);
+  const paths = rqlitedPaths(config.data_dir);
+  await rename(paths.data, copy);
+  // Others that were left behind and do not know it yet would take the empty store for a member of theirs.
+  if (config.store.raft_port === 0) await changeRaftPort(paths, rng);
   environment.log.warn("was left behind and takes the store of the others", { copy });
 }
 

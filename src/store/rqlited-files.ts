@@ -137,6 +137,19 @@ export async function ensureState(
   return state;
 }
 
+/** Has the next run listen for other nodes on a port that nobody knows of; one that the configuration names stays. */
+export async function changeRaftPort(paths: RqlitedPaths, rng: Rng): Promise<void> {
+  const found = await readJson(paths.state);
+  if (!Value.Check(RqlitedState, found)) return;
+  const { http, raft } = found;
+  for (;;) {
+    const port = await freePort(raft.host);
+    if (port === raft.port || port === http.port) continue;
+    await saveState(paths, { ...found, raft: { ...raft, port } }, rng);
+    return;
+  }
+}
+
 export async function saveState(paths: RqlitedPaths, state: RqlitedState, rng: Rng) {
   const text = `${JSON.stringify(state, undefined, 2)}\n`;
   await replaceFile(paths.state, text, { mode: 0o600, rng });
