@@ -11,7 +11,7 @@ import { AppError, inContext, messageOf } from "../../src/base/errors.ts";
 import { createLogger, type Logger, LogLevels } from "../../src/base/log.ts";
 import type { Result } from "../../src/base/result.ts";
 import { accountByName, ownUid } from "../../src/host/account.ts";
-import { staySwift } from "../../src/host/realtime.ts";
+import { keepRealtime } from "../../src/host/realtime.ts";
 import { connectFencer, type FencerRefusal } from "./client.ts";
 import { Fencer } from "./fencer.ts";
 import { openKernel } from "./kernel.ts";
@@ -78,7 +78,7 @@ async function serve(places: Places, log: Logger): Promise<number> {
   await listener.listen(places.socket, fencer);
   log.info("ready", { instanceId: places.instanceId, postgresRuns: fencer.running });
   const serving = new AbortController();
-  void staySwift({ clock: systemClock, log, afterMs: 0 }, serving.signal);
+  void keepRealtime({ clock: systemClock, log, afterMs: 0 }, serving.signal);
   // Not this environment: PostgreSQL is started with one of its own.
   const { NOTIFY_SOCKET, WATCHDOG_USEC } = process.env;
   const told = { NOTIFY_SOCKET, WATCHDOG_USEC };

@@ -12,7 +12,7 @@ import { createLogger, LOG_LEVELS, type Logger, LogLevels } from "../../src/base
 import { systemRng } from "../../src/base/rng.ts";
 import { accountName, ownUid } from "../../src/host/account.ts";
 import { LocalExecutor } from "../../src/host/local.ts";
-import { staySwift } from "../../src/host/realtime.ts";
+import { keepRealtime } from "../../src/host/realtime.ts";
 import type { KeeperFile } from "../../src/spec/instance-config.ts";
 import { createLeaseStore } from "../../src/store/ha-lease.ts";
 import { createHaStore } from "../../src/store/ha-store.ts";
@@ -35,7 +35,7 @@ export async function runKeeper(argv: readonly string[]): Promise<number> {
   const log = keeperLog(file);
   try {
     const keeper = buildKeeper(file, log);
-    void staySwift({ clock: systemClock, log, afterMs: realtimeAfterStartMs }, ended.signal);
+    void keepRealtime({ clock: systemClock, log, afterMs: realtimeAfterStartMs }, ended.signal);
     process.on("SIGUSR1", () => {
       log.info("the host is going down: leaving in order");
       void keeper.leave().finally(() => ended.abort());

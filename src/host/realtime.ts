@@ -44,7 +44,7 @@ export interface RealtimeDeps {
  * Keeps this process at real-time priority, also the threads that it starts later, until the signal aborts. Programs
  * that it starts are ordinary ones. Says once, and whenever it changes, whether the kernel agrees.
  */
-export async function staySwift(deps: RealtimeDeps, signal: AbortSignal): Promise<void> {
+export async function keepRealtime(deps: RealtimeDeps, signal: AbortSignal): Promise<void> {
   const { clock, log, afterMs } = deps;
   let agreed: boolean | undefined;
   await clock.sleep(afterMs, signal).catch(() => undefined);

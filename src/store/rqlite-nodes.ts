@@ -43,8 +43,8 @@ export async function removeNode(
 }
 
 /**
- * Waits until the nodes say that this one votes. A join is ignored for a node that is there without a vote, and a join
- * that came too late for the one who asked can put it back there. Throws StoreError when it has no vote in time.
+ * Waits until the nodes say that this one votes: rqlited ignores a join, and calls it a success, for a node that is there
+ * already, whatever vote it asks for. Throws StoreError when it has no vote in time.
  */
 export async function awaitVote(
   nodes: readonly NodeAccess[],
