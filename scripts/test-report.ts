@@ -13,24 +13,36 @@ export type Run = {
   readonly junit: string | undefined;
 };
 
+/** `why`: what the test runner said of it, nothing where it said nothing. */
+export type Failure = { readonly name: string; readonly why: string };
+
 export type Outcome = {
   readonly passed: number;
-  readonly failed: readonly string[];
+  readonly failed: readonly Failure[];
   readonly skipped: readonly string[];
 };
 
 /** Counts one run. A run that ended badly always has at least one failure, whatever it reported. */
 export function judgeRun({ name, exitCode, log, junit }: Run): Outcome {
   const cases = junit === undefined ? [] : parseCases(junit);
-  const named = (state: TestCase["state"]) =>
-    cases.filter((test) => test.state === state).map((test) => `${name}: ${test.name}`);
-  const failed = named("failed");
+  const found = (state: TestCase["state"]) =>
+    cases
+      .filter((test) => test.state === state)
+      .map((test) => ({ name: `${name}: ${test.name}`, why: test.why }));
+  const failed = found("failed");
   // A test file that cannot be loaded is missing from JUnit, but not from the summary on the terminal.
   const unreported = Number(/^ *(\d+) fail$/m.exec(log)?.[1] ?? 0) - failed.length;
-  for (let count = 0; count < unreported; count++) failed.push(`${name}: error outside of a test`);
-  if (exitCode !== 0 && failed.length === 0) failed.push(`${name}: exit code ${exitCode}`);
-  return { passed: named("passed").length, failed, skipped: named("skipped") };
+  for (let count = 0; count < unreported; count++)
+    failed.push({ name: `${name}: error outside of a test`, why: "" });
+  if (exitCode !== 0 && failed.length === 0)
+    failed.push({ name: `${name}: exit code ${exitCode}`, why: "" });
+  const skipped = found("skipped").map((test) => test.name);
+  return { passed: found("passed").length, failed, skipped };
 }
+
+/** Of why a test failed, as much is repeated in the report. */
+const WHY_LINES_MAX = 12;
+const WHY_COLUMNS_MAX = 300;
 
 /** The report on all runs; its last line is `N passed, N failed, N skipped`. */
 export function renderReport(outcomes: readonly Outcome[]): string {
@@ -39,13 +51,25 @@ export function renderReport(outcomes: readonly Outcome[]): string {
   const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);
   const lines = [
     ...skipped.map((name) => `skipped  ${name}`),
-    ...failed.map((name) => `FAILED   ${name}`),
+    ...failed.flatMap(({ name, why }) => [`FAILED   ${name}`, ...shortened(why)]),
     `${passed} passed, ${failed.length} failed, ${skipped.length} skipped`,
   ];
   return lines.join("\n");
 }
 
-type TestCase = { readonly name: string; readonly state: "passed" | "failed" | "skipped" };
+/** Lines for below the name; the log has all of it. */
+function shortened(why: string): string[] {
+  const lines = why.split("\n").filter((line) => line.trim() !== "");
+  return lines
+    .slice(0, WHY_LINES_MAX)
+    .map((line) => `         ${line.trim().slice(0, WHY_COLUMNS_MAX)}`);
+}
+
+type TestCase = {
+  readonly name: string;
+  readonly state: "passed" | "failed" | "skipped";
+  readonly why: string;
+};
 
 const CASE = /<testcase name="([^"]*)" classname="([^"]*)"[^>]*?(?:\/>|>([\s\S]*?)<\/testcase>)/g;
 
@@ -56,6 +80,7 @@ function parseCases(junit: string): TestCase[] {
       // The group is written innermost first.
       name: decodeEntities([...group.split(" &gt; ").reverse(), name].filter(Boolean).join(" > ")),
       state: body.includes("<skipped") ? "skipped" : state,
+      why: decodeEntities(/<(?:failure|error)\b[^>]*? message="([^"]*)"/.exec(body)?.[1] ?? ""),
     };
   });
 }

@@ -118,7 +118,7 @@ export const rqlitedLogCheckMs = 30_000;
 /** How long after its start a keeper has ordinary priority: the keepers of a host may start together. */
 export const realtimeAfterStartMs = 2_000;
 /** How often programs that run at real-time priority give it to the threads that they started since. */
-export const realtimeCheckMs = 10_000;
+export const realtimeCheckMs = 1_000;
 /** Expected time without writes while PostgreSQL restarts with a warm cache: stop, start, ready. A reload has none. */
 export const restartWriteGapMs = 1_500;
 /** Expected time without writes while another instance becomes primary in order. */

@@ -28,9 +28,16 @@ import {
 
 /**
  * For keepers and fencers. Looking again and again for memory to hand back, a few pages each time, took a
- * seventh of the CPU time of a keeper; what they free they soon need again.
+ * seventh of the CPU time of a keeper; what they free they soon need again. Helpers of garbage collection and
+ * compilation are threads that come and go: one that was started a moment ago has not got real-time priority yet
+ * (realtime.ts), and on a busy host the program would wait for it, for seconds.
  */
-export const allocatorEnvironment = { MIMALLOC_PURGE_DELAY: "-1" } as const;
+export const agentEnvironment = {
+  MIMALLOC_PURGE_DELAY: "-1",
+  BUN_JSC_numberOfGCMarkers: "1",
+  BUN_JSC_useConcurrentGC: "0",
+  BUN_JSC_useConcurrentJIT: "0",
+} as const;
 
 export interface DetachedCommand {
   readonly argv: readonly [string, ...string[]];
@@ -70,7 +77,7 @@ export class DetachedProcesses {
       output = openForAppend(command.logFile);
       const child = Bun.spawn([...command.argv], {
         cwd: "/",
-        env: { PATH: commandPath, LANG: "C.UTF-8", ...allocatorEnvironment },
+        env: { PATH: commandPath, LANG: "C.UTF-8", ...agentEnvironment },
         stdin: "ignore",
         stdout: output,
         stderr: output,

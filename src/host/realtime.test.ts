@@ -2,6 +2,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { agentEnvironment } from "./detached.ts";
 import { makeRealtime } from "./realtime.ts";
 
 /** Where the kernel refuses it, that is what has to be answered. */
@@ -52,4 +53,37 @@ test.each(["ordinary", "alike"] as const)("what the process starts is %s", (desc
   const { stdout } = Bun.spawnSync([process.execPath, "-e", script]);
   const child = allowed && descendants === "alike" ? 2 : 0;
   expect(stdout.toString().trim()).toBe(`${allowed ? 2 : 0} ${child}`);
+});
+
+/** Names of the threads of a program that has much to compile and much garbage, each name once. */
+function threadsAtWork(environment: Readonly<Record<string, string>>): readonly string[] {
+  const script = `
+    const { readdirSync, readFileSync } = require("node:fs");
+    const names = new Set();
+    let kept;
+    for (let turn = 0; turn < 20; turn++) {
+      const sum = new Function("n", "let s = " + turn + "; for (let i = 0; i < n; i++) s += i % 7; return s");
+      for (let i = 0; i < 3_000; i++) sum(2_000 + i);
+      kept = Array.from({ length: 20_000 }, (_, i) => ({ i, kept: turn }));
+      for (const id of readdirSync("/proc/self/task")) {
+        try {
+          names.add(readFileSync("/proc/self/task/" + id + "/comm", "utf8").trim());
+        } catch (ended) {
+          if (ended.code !== "ENOENT" && ended.code !== "ESRCH") throw ended;
+        }
+      }
+    }
+    console.log([...names].join("\\n"));`;
+  const env = { PATH: process.env.PATH ?? "", ...environment };
+  const stdin = new TextEncoder().encode(script);
+  const { stdout } = Bun.spawnSync([process.execPath, "run", "-"], { env, stdin });
+  return stdout.toString().trim().split("\n");
+}
+
+test("keepers and fencers have no threads that come and go, which would not have it at first", () => {
+  const helpers = /^(JITWorker|HeapHelper|.*ollector)/;
+  const helpersWith = (environment: Readonly<Record<string, string>>) =>
+    threadsAtWork(environment).filter((name) => helpers.test(name));
+  expect(helpersWith({})).toEqual(expect.arrayContaining(["JITWorker", "HeapHelper"]));
+  expect(helpersWith(agentEnvironment)).toEqual([]);
 });

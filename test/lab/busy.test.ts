@@ -3,14 +3,19 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { System } from "../ha-rig/system.ts";
 import { Pgherd } from "../ha-rig/systems/pgherd.ts";
+import { realtimeInGroups } from "./cgroups.ts";
 
 const image = process.env.PGHERD_LAB_IMAGE;
 const directory = process.env.PGHERD_LAB_DIRECTORY;
 const secondsMax = 240_000;
 const busyS = 40;
+/** Of an agent that was taken for dead, or that was late. */
+const alarm = /the fencer closed the connection|the deadline passed/;
 
 // Outside run.sh there is no box to build a lab in; test.sh always comes through it.
-if (image && directory) {
+if (image && directory && !realtimeInGroups()) {
+  test.skip("goes on: this kernel gives real-time priority to no control group", () => undefined);
+} else if (image && directory) {
   let system: System;
 
   beforeAll(async () => {
@@ -39,8 +44,8 @@ if (image && directory) {
       expect(await system.epochs()).toHaveLength(1);
       expect(await realtimePrograms()).toEqual(["fencer", "keeper", "rqlited"]);
       for (const log of logs) {
-        expect(log).toContain("runs at real-time priority");
-        expect(log).not.toMatch(/the fencer closed the connection|the deadline passed/);
+        expect(log.split("\n").filter((line) => alarm.test(line))).toEqual([]);
+        expect(log.includes("runs at real-time priority")).toBe(true);
       }
     },
     secondsMax,

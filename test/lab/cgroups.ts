@@ -122,6 +122,18 @@ export class HostCgroups {
   }
 }
 
+/** Whether programs of lab hosts can have real-time priority: some kernels give it to no control group. */
+export function realtimeInGroups(): boolean {
+  const groups = new HostCgroups(`lab-probe-${process.pid}`, { weight: 1, realtimeMs: 1 });
+  groups.create();
+  try {
+    const script = `${groups.joining()}; exec chrt --rr 1 true`;
+    return Bun.spawnSync(["sh", "-c", script], { stderr: "ignore" }).exitCode === 0;
+  } finally {
+    groups.remove();
+  }
+}
+
 function removeTree(directory: string): void {
   if (!existsSync(directory)) return;
   for (const entry of readdirSync(directory, { withFileTypes: true })) {

@@ -2,7 +2,7 @@
 // The fencer's unit holds PostgreSQL; the keeper's can be stopped and upgraded without PostgreSQL noticing.
 import { AppError } from "../../base/errors.ts";
 import { fencerWatchdogMs, unitStopTimeoutS } from "../../base/limits.ts";
-import { allocatorEnvironment } from "../../host/detached.ts";
+import { agentEnvironment } from "../../host/detached.ts";
 import { renderCommand } from "../../host/quote.ts";
 import { type Role, unitName } from "./names.ts";
 import type { KeeperInputs } from "./resources.ts";
@@ -13,7 +13,7 @@ export interface UnitInput {
   readonly inputs: KeeperInputs;
 }
 
-const environment = Object.entries(allocatorEnvironment).map(
+const environment = Object.entries(agentEnvironment).map(
   ([name, value]) => `Environment=${name}=${value}`,
 );
 

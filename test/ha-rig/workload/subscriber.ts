@@ -53,11 +53,20 @@ export class Subscriber {
     }
   }
 
-  /** Reads no more, and drops the slot. */
+  /** Reads no more, and drops the slot once nothing reads from it: a session of ours may outlive its connection. */
   async stop(): Promise<void> {
     this.#running = false;
     await this.#loop;
-    await this.#system.dropSlot(slot);
+    const isDropped = async () => {
+      try {
+        await this.#system.dropSlot(slot);
+        return true;
+      } catch (thrown) {
+        if (String(thrown).includes("is in use")) return false;
+        throw thrown;
+      }
+    };
+    await eventually(`slot ${slot} is dropped`, isDropped, readyMs);
   }
 
   async #run(): Promise<void> {
