@@ -292,6 +292,8 @@ export const storeNodesTimeoutMs = 5_000;
 /** How long a member that joined with a vote waits for the others to say so, and how often it asks. */
 export const storeVoteTimeoutMs = 3_000;
 export const storeVotePollMs = 50;
+/** How often a host asks whether its vote in the store counts. */
+export const voteCheckMs = 10_000;
 /** How long members that cannot let anybody in just now are asked again. */
 export const joinPatienceMs = 30_000;
 /** How often the file that tells this host's keepers who the members are is put right. */

@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { createWorker } from "../apply/worker.ts";
 import { must } from "../base/assert.ts";
 import { messageOf } from "../base/errors.ts";
+import { voteCheckMs } from "../base/limits.ts";
 import type { Secret } from "../base/secret.ts";
 import type { ClusterRuntime } from "../operations/deps.ts";
 import { joinTokenText, newJoinToken, parseJoinToken } from "../pki/join-token.ts";
@@ -178,13 +179,11 @@ function pieces(
   };
 }
 
-const VOTE_PAUSE_MS = 10_000;
-
-/** Until the vote is as the configuration wants it. */
+/** Looks again and again: a vote that was lost would be missed only when others fail. */
 async function keepVote(member: Member, entry: Entry, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    if (await settleVote(member, () => entry.register(signal))) return;
-    await member.environment.clock.sleep(VOTE_PAUSE_MS, signal);
+    await settleVote(member, () => entry.register(signal));
+    await member.environment.clock.sleep(voteCheckMs, signal);
   }
 }
 

@@ -4,13 +4,15 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import { Secret } from "../base/secret.ts";
 import { awaitVote } from "./rqlite-nodes.ts";
 
-let server: ReturnType<typeof Bun.serve> | undefined;
-afterEach(() => server?.stop(true));
+const servers: ReturnType<typeof Bun.serve>[] = [];
+afterEach(() => {
+  for (const server of servers.splice(0)) server.stop(true);
+});
 
-/** A node that tells in turn whether h2 votes; the last answer stays. */
+/** A node that tells in turn whether h2 votes, and always that h1 leads; the last answer stays. */
 function node(votes: readonly boolean[]) {
   let asked = 0;
-  server = Bun.serve({
+  const server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
     fetch: () => {
@@ -22,6 +24,7 @@ function node(votes: readonly boolean[]) {
       return Response.json({ nodes });
     },
   });
+  servers.push(server);
   const credentials = { username: "server", password: new Secret("x") };
   return { access: { url: `http://127.0.0.1:${server.port}`, credentials }, asked: () => asked };
 }
@@ -39,20 +42,44 @@ function quickClock(): Clock {
   };
 }
 
-test("a vote is there when the store says so", async () => {
-  const { access, asked } = node([false, false, true]);
-  await awaitVote([access], quickClock(), "h2");
-  expect(asked()).toBe(3);
+/** What h2 and its leader say. */
+function neighbourhood(own: readonly boolean[], leaders: readonly boolean[]) {
+  const [self, leader] = [node(own), node(leaders)];
+  return { self, leader, known: { self: self.access, others: new Map([["h1", leader.access]]) } };
+}
+
+test("a vote is there when the node and its leader say so", async () => {
+  const { known, self, leader } = neighbourhood([false, false, true], [false, true]);
+  await awaitVote(known, quickClock(), "h2");
+  expect([self.asked(), leader.asked()]).toEqual([3, 3]);
 });
 
 test("a node that was taken in without a vote has none, however it asked", async () => {
-  const { access, asked } = node([false]);
-  const waiting = awaitVote([access], quickClock(), "h2");
+  const { known, self } = neighbourhood([false], [true]);
+  const waiting = awaitVote(known, quickClock(), "h2");
   await expect(waiting).rejects.toThrow("the store does not count the vote of h2");
-  expect(asked()).toBeGreaterThan(10);
+  expect(self.asked()).toBeGreaterThan(10);
 });
 
-test("a node that is not there has none", async () => {
-  const { access } = node([true]);
-  await expect(awaitVote([access], quickClock(), "h3")).rejects.toThrow("vote of h3");
+test("a vote that only the node itself knows of is none", async () => {
+  const { known, leader } = neighbourhood([true], [false]);
+  await expect(awaitVote(known, quickClock(), "h2")).rejects.toThrow("vote of h2");
+  expect(leader.asked()).toBeGreaterThan(10);
+});
+
+test("a leader that nobody can ask counts no vote", async () => {
+  const { self } = neighbourhood([true], [true]);
+  const alone = { self: self.access, others: new Map() };
+  await expect(awaitVote(alone, quickClock(), "h2")).rejects.toThrow("vote of h2");
+});
+
+test("a node that leads needs nobody else's word", async () => {
+  const { self } = neighbourhood([true], [true]);
+  await awaitVote({ self: self.access, others: new Map() }, quickClock(), "h1");
+  expect(self.asked()).toBe(2);
+});
+
+test("a node that is not there has no vote", async () => {
+  const { known } = neighbourhood([true], [true]);
+  await expect(awaitVote(known, quickClock(), "h3")).rejects.toThrow("vote of h3");
 });

@@ -42,19 +42,38 @@ export async function removeNode(
   await askAny(nodes, clock, "/remove", { method: "DELETE", body: JSON.stringify({ id }) });
 }
 
+/** A node, and where the others of its cluster are, by id. */
+export interface Neighbourhood {
+  readonly self: NodeAccess;
+  readonly others: ReadonlyMap<string, NodeAccess>;
+}
+
 /**
- * Waits until the nodes say that this one votes: rqlited ignores a join, and calls it a success, for a node that is there
- * already, whatever vote it asks for. Throws StoreError when it has no vote in time.
+ * Whether the node votes, as it and its leader say: what only the node itself has heard may be of a cluster that the
+ * others left. Undefined when one of them does not list it, or no leader can be asked.
  */
-export async function awaitVote(
-  nodes: readonly NodeAccess[],
+export async function voteOf(
+  { self, others }: Neighbourhood,
   clock: Clock,
   id: string,
-): Promise<void> {
+): Promise<boolean | undefined> {
+  const listed = await listNodes([self], clock);
+  const leader = listed.find((node) => node.leader)?.id ?? "";
+  const access = leader === id ? self : others.get(leader);
+  if (!access) return undefined;
+  const votes = [listed, await listNodes([access], clock)].map(
+    (nodes) => nodes.find((node) => node.id === id)?.voter,
+  );
+  return votes.includes(undefined) ? undefined : !votes.includes(false);
+}
+
+/**
+ * Waits until the node has its vote: rqlited ignores a join, and calls it a success, for a node that is there already,
+ * whatever vote it asks for. Throws StoreError when it has none in time.
+ */
+export async function awaitVote(node: Neighbourhood, clock: Clock, id: string): Promise<void> {
   const endMs = clock.monotonicMs() + storeVoteTimeoutMs;
-  for (;;) {
-    const listed = await listNodes(nodes, clock);
-    if (listed.some((node) => node.id === id && node.voter)) return;
+  while (!(await voteOf(node, clock, id))) {
     if (clock.monotonicMs() >= endMs) {
       throw new StoreError("unavailable", `the store does not count the vote of ${id}`);
     }

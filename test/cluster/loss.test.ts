@@ -408,6 +408,9 @@ describe("a recovery while the others are only out of reach", () => {
       return body.nodes.filter(({ voter }: { voter: boolean }) => voter).length === 3
         ? true
         : undefined;
+    }).catch(async (thrown: unknown) => {
+      const evidence = await Promise.all(cluster.hosts.map((host) => host.storeEvidence()));
+      throw new Error(`${thrown}\n${evidence.join("\n")}`);
     });
     await eventually("all are healthy", async () =>
       Object.values(await second.hosts()).join() === "healthy,healthy,healthy" ? true : undefined,

@@ -7,6 +7,8 @@ import { type Answer, type Body, binary, eventually, installations } from "../e2
 import { listeningNowhere, processesOf } from "./processes.ts";
 
 const FINAL = ["completed", "failed", "canceled"];
+/** Of each log, in an error. */
+const EVIDENCE_LINES = 60;
 
 /** One host: its server's configuration and process. */
 export class TestHost {
@@ -108,10 +110,21 @@ export class TestHost {
 
   /** To this host's rqlited alone. */
   signalStore(name: NodeJS.Signals): void {
-    for (const pid of processesOf(this.directory)) {
-      const [program = ""] = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-      if (program.includes("rqlited")) signal(pid, name);
-    }
+    for (const { pid } of this.#stores()) signal(pid, name);
+  }
+
+  /** The command line of this host's rqlited, which runs. */
+  storeArguments(): readonly string[] {
+    const [store] = this.#stores();
+    if (!store) throw new Error(`no rqlited runs on ${this.id}`);
+    return store.argv;
+  }
+
+  #stores() {
+    return processesOf(this.directory).flatMap((pid) => {
+      const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+      return argv[0]?.includes("rqlited") ? [{ pid, argv }] : [];
+    });
   }
 
   log(): string {
@@ -190,6 +203,21 @@ export class TestHost {
       headers: response.headers,
       body: isJson ? JSON.parse(text) : text,
     };
+  }
+
+  /** What its member of the store knows of the others, and what its server said of the cluster; for errors. */
+  async storeEvidence(): Promise<string> {
+    const nodes = await this.store("/nodes?nonvoters&ver=2").catch((thrown: unknown) => ({
+      body: String(thrown),
+    }));
+    const said = this.log()
+      .split("\n")
+      .filter((line) => /vote|left behind|went on without|rqlited/.test(line))
+      .slice(-EVIDENCE_LINES);
+    const store = readFileSync(join(this.dataDir, "rqlited/rqlited.log"), "utf8")
+      .split("\n")
+      .slice(-EVIDENCE_LINES);
+    return [`${this.id}: ${JSON.stringify(nodes.body)}`, ...said, ...store].join("\n");
   }
 
   async leads(): Promise<boolean> {

@@ -85,6 +85,31 @@ describe("two hosts, a witness and one without a vote", () => {
     }
   });
 
+  test("a vote that the others do not count is noticed and asked for again", async () => {
+    const [first, third] = [cluster.host(1), cluster.host(3)];
+    const before = third.storeArguments();
+    await third.kill();
+    const removal = { method: "DELETE", body: JSON.stringify({ id: "h3" }) };
+    expect((await first.store("/remove", removal)).status).toBe(200);
+    const { raft } = first.membership().members.find(({ id }: { id: string }) => id === "h1");
+    const joining = ["-raft-non-voter", "-join", raft, "-join-as", "pgherd"];
+    const intruder = Bun.spawn([...before.slice(0, -1), ...joining, before.at(-1) ?? ""], {
+      stdout: "ignore",
+      stderr: "ignore",
+    });
+    await eventually("h3 is a member without a vote", async () =>
+      (await nodes(first)).h3?.[0] === false ? true : undefined,
+    );
+    intruder.kill("SIGKILL");
+    await intruder.exited;
+    await third.start();
+    await third.ready();
+    await eventually("h3 has its vote again", async () =>
+      (await nodes(first)).h3?.[0] === true ? true : undefined,
+    );
+    expect(third.log()).toContain("has lost its vote in the store");
+  });
+
   test("another address at the next start is told to all", async () => {
     const second = cluster.host(2);
     await second.stopServer();
