@@ -1,6 +1,7 @@
 // Gives this host's member of the store its vote once it has everything. Until then it must not count: a host
 // that fails while it joins would take the quorum with it.
 
+import { messageOf } from "../base/errors.ts";
 import { awaitVote, listNodes, removeNode, voteOf } from "../store/rqlite-nodes.ts";
 import type { Member } from "./member.ts";
 import { nodesOf } from "./open-store.ts";
@@ -16,28 +17,40 @@ export async function settleVote(member: Member, told: () => Promise<void>): Pro
   const { own } = membership.content;
   // To give up a vote takes a restart of the server: see seat.ts.
   if (!own || !wantsVote(environment)) return;
-  const [self, ...known] = nodesOf(environment, { ...member, rqlited: opened.rqlited });
-  if (!self) return;
-  // After a recovery a member may still run what was before: its word, as that a node was removed, is not about this store.
-  const listed = await listNodes([self], clock);
-  const isIn = (host: string) => listed.some(({ id }) => id === host);
-  const others = membership.others(config.host_id).filter(({ id }) => isIn(id));
-  if (others.length === 0) return;
-  const nodes = new Map(
-    others.flatMap(({ id, url }) =>
-      known.filter((node) => node.url === url).map((node) => [id, node]),
-    ),
-  );
-  const vote = await voteOf({ self, others: nodes }, clock, config.host_id);
-  if (own.voter && vote !== false) return;
+  const seen = await lookAround(member).catch((thrown: unknown) => {
+    if (!own.voter) throw thrown;
+    log.component("cluster").debug("cannot ask for the vote", { error: messageOf(thrown) });
+    return undefined;
+  });
+  if (!seen || (own.voter && seen.vote !== false)) return;
   if (own.voter) log.component("cluster").warn("has lost its vote in the store, asks for it again");
+  const { node, joining, vote } = seen;
   if (!vote) {
-    await opened.rqlited.restart({ voter: true, join: others.map(({ raft }) => raft) }, () =>
-      removeNode([...nodes.values()], clock, config.host_id),
+    await opened.rqlited.restart({ voter: true, join: joining }, () =>
+      removeNode([...node.others.values()], clock, config.host_id),
     );
-    await awaitVote({ self, others: nodes }, clock, config.host_id);
+    await awaitVote(node, clock, config.host_id);
   }
   await membership.update({ own: { raft: opened.rqlited.raft, voter: true } });
   await told();
   log.component("cluster").info("has a vote in the store");
+}
+
+/** The members that this host's own lists, their Raft addresses, and what they say of its vote; undefined without others. */
+async function lookAround(member: Member) {
+  const { environment, membership, opened } = member;
+  const { config, clock } = environment;
+  const [self, ...known] = nodesOf(environment, { ...member, rqlited: opened.rqlited });
+  if (!self) return undefined;
+  // After a recovery a member may still run what was before: its word, as that a node was removed, is not about this store.
+  const listed = await listNodes([self], clock);
+  const isIn = (host: string) => listed.some(({ id }) => id === host);
+  const others = membership.others(config.host_id).filter(({ id }) => isIn(id));
+  if (others.length === 0) return undefined;
+  const access = others.flatMap(({ id, url }) =>
+    known.filter((node) => node.url === url).map((node) => [id, node] as const),
+  );
+  const node = { self, others: new Map(access) };
+  const vote = await voteOf(node, clock, config.host_id);
+  return { node, joining: others.map(({ raft }) => raft), vote };
 }

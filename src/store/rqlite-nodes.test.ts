@@ -2,7 +2,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { type Clock, systemClock } from "../base/clock.ts";
 import { Secret } from "../base/secret.ts";
-import { awaitVote } from "./rqlite-nodes.ts";
+import { awaitVote, voteOf } from "./rqlite-nodes.ts";
 
 const servers: ReturnType<typeof Bun.serve>[] = [];
 afterEach(() => {
@@ -65,6 +65,17 @@ test("a vote that only the node itself knows of is none", async () => {
   const { known, leader } = neighbourhood([true], [false]);
   await expect(awaitVote(known, quickClock(), "h2")).rejects.toThrow("vote of h2");
   expect(leader.asked()).toBeGreaterThan(10);
+});
+
+test.each([
+  { own: true, leaders: true, vote: true },
+  { own: true, leaders: false, vote: false },
+  { own: false, leaders: false, vote: false },
+  // It has not heard of its vote yet: to ask for it once more would take it away.
+  { own: false, leaders: true, vote: undefined },
+])("own word $own, the leader's $leaders: $vote", async ({ own, leaders, vote }) => {
+  const { known } = neighbourhood([own], [leaders]);
+  expect(await voteOf(known, quickClock(), "h2")).toBe(vote);
 });
 
 test("a leader that nobody can ask counts no vote", async () => {

@@ -49,8 +49,9 @@ export interface Neighbourhood {
 }
 
 /**
- * Whether the node votes, as it and its leader say: what only the node itself has heard may be of a cluster that the
- * others left. Undefined when one of them does not list it, or no leader can be asked.
+ * Whether the node votes: only when it and its leader say so, since what the node alone has heard may be of a cluster
+ * that the others left; not when the leader says no. Undefined where neither is known, as when the node lags behind or
+ * no leader can be asked.
  */
 export async function voteOf(
   { self, others }: Neighbourhood,
@@ -61,10 +62,12 @@ export async function voteOf(
   const leader = listed.find((node) => node.leader)?.id ?? "";
   const access = leader === id ? self : others.get(leader);
   if (!access) return undefined;
-  const votes = [listed, await listNodes([access], clock)].map(
-    (nodes) => nodes.find((node) => node.id === id)?.voter,
-  );
-  return votes.includes(undefined) ? undefined : !votes.includes(false);
+  const counted = findVote(await listNodes([access], clock), id);
+  return counted && !findVote(listed, id) ? undefined : counted;
+}
+
+function findVote(nodes: readonly StoreNode[], id: string): boolean | undefined {
+  return nodes.find((node) => node.id === id)?.voter;
 }
 
 /**
